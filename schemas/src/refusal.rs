@@ -1,0 +1,87 @@
+//! Saying no. A refusal is a business answer, not an error: it has a stable code for programs, an
+//! HTTP status for the door, and a sentence that tells a person what to do.
+
+/// A reason for which a context turns a command down.
+pub trait Refusal: Copy + std::fmt::Debug + PartialEq + Send + Sync + 'static {
+    /// Every reason of this context.
+    const ALL: &'static [Self];
+    /// Stable, unique in the house, upper snake case.
+    fn code(&self) -> &'static str;
+    /// The status a caller gets at the door.
+    fn http(&self) -> u16;
+    /// What happened and what to do, in one sentence.
+    fn sentence(&self) -> &'static str;
+}
+
+/// A code with its status and sentence, for listings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry {
+    /// The stable code.
+    pub code: &'static str,
+    /// The HTTP status.
+    pub http: u16,
+    /// The sentence.
+    pub sentence: &'static str,
+}
+
+/// Declares a context's refusals, one a line, so that none can lack its sentence.
+macro_rules! refusals {
+    ($($name:ident = $code:literal, $http:literal, $sentence:literal;)+) => {
+        /// Why this context says no.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Refusal {
+            $(#[doc = $sentence] $name,)+
+        }
+
+        impl $crate::refusal::Refusal for Refusal {
+            const ALL: &'static [Self] = &[$(Self::$name,)+];
+
+            fn code(&self) -> &'static str {
+                match self { $(Self::$name => $code,)+ }
+            }
+
+            fn http(&self) -> u16 {
+                match self { $(Self::$name => $http,)+ }
+            }
+
+            fn sentence(&self) -> &'static str {
+                match self { $(Self::$name => $sentence,)+ }
+            }
+        }
+    };
+}
+pub(crate) use refusals;
+
+/// Every refusal of every context.
+#[must_use]
+pub fn all() -> Vec<Entry> {
+    fn of<R: Refusal>() -> impl Iterator<Item = Entry> {
+        R::ALL.iter().map(|refusal| Entry {
+            code: refusal.code(),
+            http: refusal.http(),
+            sentence: refusal.sentence(),
+        })
+    }
+    of::<crate::members::Refusal>()
+        .chain(of::<crate::books::Refusal>())
+        .chain(of::<crate::payments::Refusal>())
+        .chain(of::<crate::purchases::Refusal>())
+        .chain(of::<crate::reviews::Refusal>())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    #[test]
+    fn every_refusal_has_its_own_code_a_status_and_a_sentence() {
+        let mut codes = HashSet::new();
+        for entry in super::all() {
+            assert!(codes.insert(entry.code), "{} is used twice", entry.code);
+            assert!(entry.code.chars().all(|c| c.is_ascii_uppercase() || c == '_'), "{}", entry.code);
+            assert!((400..500).contains(&entry.http), "{} is not the caller's error", entry.code);
+            assert!(entry.sentence.ends_with('.') && entry.sentence.len() > 20, "{}", entry.code);
+        }
+    }
+}

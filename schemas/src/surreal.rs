@@ -1,0 +1,24 @@
+//! The tables, as numbered migrations. A migration that ran anywhere is never edited; the next one
+//! mends it.
+
+/// One step of the schema.
+#[derive(Debug, Clone, Copy)]
+pub struct Migration {
+    /// Runs once, in this order.
+    pub number: i64,
+    /// What it is about.
+    pub name: &'static str,
+    /// SurrealQL; every statement can run twice.
+    pub text: &'static str,
+}
+
+/// Every migration in order.
+pub const MIGRATIONS: &[Migration] = &[
+    Migration { number: 1, name: "machinery", text: include_str!("../surreal/001_machinery.surql") },
+    Migration { number: 2, name: "members", text: include_str!("../surreal/002_members.surql") },
+    Migration { number: 3, name: "books", text: include_str!("../surreal/003_books.surql") },
+    Migration { number: 4, name: "payments", text: include_str!("../surreal/004_payments.surql") },
+    Migration { number: 5, name: "purchases", text: include_str!("../surreal/005_purchases.surql") },
+    Migration { number: 6, name: "reviews", text: include_str!("../surreal/006_reviews.surql") },
+    Migration { number: 7, name: "views", text: include_str!("../surreal/007_views.surql") },
+];
