@@ -9,6 +9,7 @@
 
 pub mod envelope;
 pub mod ids;
+pub mod images;
 pub mod message;
 pub mod outcome;
 pub mod refusal;

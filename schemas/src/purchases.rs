@@ -117,6 +117,8 @@ pub enum Event {
         member: MemberId,
         /// What.
         book: BookId,
+        /// Which edition.
+        edition: u32,
         /// In won.
         amount: u32,
         /// The payment to ask for.

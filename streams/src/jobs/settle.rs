@@ -1,0 +1,79 @@
+//! Telling the server what became of a message. An acknowledgement counts when the server has
+//! confirmed it; one that gets lost leaves the message to be delivered again, which the ring of
+//! settled messages and the inbox make harmless.
+
+use std::time::Duration;
+
+use async_nats::Request;
+
+use super::lease::Lease;
+use crate::nats::Nats;
+
+/// How long a confirmation may take. Requests in flight when a connection drops are simply lost.
+const CONFIRM: Duration = Duration::from_secs(2);
+const TRIES: u32 = 3;
+
+async fn tell(nats: &Nats, reply: &str, what: String) -> bool {
+    if reply.is_empty() || !nats.is_connected() {
+        return false;
+    }
+    let request = Request::new().payload(what.into()).timeout(Some(CONFIRM));
+    matches!(
+        tokio::time::timeout(CONFIRM, nats.client().send_request(reply.to_owned(), request)).await,
+        Ok(Ok(_))
+    )
+}
+
+async fn settle(nats: &Nats, lease: &Lease, what: String, finished: bool) {
+    for _ in 0..TRIES {
+        // Asked anew each time: a redelivery meanwhile brings a newer subject.
+        if tell(nats, &lease.reply(), what.clone()).await {
+            lease.settled(finished);
+            return;
+        }
+        if !nats.is_connected() {
+            break;
+        }
+    }
+    metrics::counter!("maru_lane_unconfirmed_acks_total").increment(1);
+    tracing::debug!(seq = lease.ticket.0, "the server did not confirm; it will deliver the message again");
+    lease.settled(finished);
+}
+
+/// It is finished for good.
+pub(super) async fn ack(nats: &Nats, lease: &Lease) {
+    settle(nats, lease, "+ACK".to_owned(), true).await;
+}
+
+/// It is to come again after a while.
+pub(super) async fn nak(nats: &Nats, lease: &Lease, wait: Duration) {
+    settle(nats, lease, delayed(wait), false).await;
+}
+
+/// It lies in the dead letters and is not to come again.
+pub(super) async fn term(nats: &Nats, lease: &Lease, code: &str) {
+    settle(nats, lease, format!("+TERM {code}"), true).await;
+}
+
+/// Confirms again what had been settled.
+pub(super) async fn acknowledge(nats: &Nats, reply: &str) {
+    tell(nats, reply, "+ACK".to_owned()).await;
+}
+
+/// Returns a message that nobody worked on.
+pub(super) async fn hand_back(nats: &Nats, reply: &str, wait: Duration) {
+    tell(nats, reply, delayed(wait)).await;
+}
+
+/// Says that somebody is still at work. Unconfirmed: the next one follows soon.
+pub(super) async fn in_progress(nats: &Nats, replies: Vec<String>) {
+    for reply in replies {
+        if nats.is_connected() && !reply.is_empty() {
+            let _ = nats.client().publish(reply, "+WPI".into()).await;
+        }
+    }
+}
+
+fn delayed(wait: Duration) -> String {
+    format!("-NAK {{\"delay\": {}}}", wait.as_nanos())
+}

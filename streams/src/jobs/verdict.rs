@@ -1,0 +1,87 @@
+//! A message's fate, decided on the line where success or failure is born.
+
+use std::fmt;
+use std::time::Duration;
+
+/// What a handler says of a message.
+#[derive(Debug)]
+pub enum Verdict {
+    /// It took effect.
+    Done,
+    /// It had taken effect before.
+    Already,
+    /// Not now, and nobody's fault: look again after this long. Counts as no attempt.
+    Snooze(Duration, Reason),
+    /// Not now, because something in the house is away: look again when it may be back. Counts as no
+    /// attempt, and is never given up.
+    Later(Reason),
+    /// It failed and may work next time; after as many retries as the policy has it is dead.
+    Retry {
+        /// Why.
+        reason: Reason,
+        /// Wait at least this long, because somebody asked for it.
+        at_least: Option<Duration>,
+    },
+    /// It was turned down for good, and whoever asked has been told: nothing is left to repair.
+    Refuse(Reason),
+    /// It can never work as it is: to the dead letters at once.
+    Poison(Reason),
+}
+
+/// Why, in a code for programs and a sentence for people. Never holds what somebody typed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reason {
+    /// Stable, snake case.
+    pub code: &'static str,
+    /// The whole chain of causes.
+    pub detail: String,
+}
+
+impl Reason {
+    /// A reason in words.
+    pub fn new(code: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            code,
+            detail: detail.into(),
+        }
+    }
+
+    /// A reason from an error, with its causes.
+    pub fn from_error(code: &'static str, error: &dyn std::error::Error) -> Self {
+        let mut detail = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            detail.push_str(": ");
+            detail.push_str(&cause.to_string());
+            source = cause.source();
+        }
+        Self { code, detail }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code, self.detail)
+    }
+}
+
+impl Verdict {
+    /// Something in the house is away.
+    pub fn later(error: impl std::error::Error) -> Self {
+        Self::Later(Reason::from_error("house_out_of_order", &error))
+    }
+
+    /// The metric label.
+    #[must_use]
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Already => "already",
+            Self::Snooze(..) => "snooze",
+            Self::Later(_) => "later",
+            Self::Retry { .. } => "retry",
+            Self::Refuse(_) => "refuse",
+            Self::Poison(_) => "poison",
+        }
+    }
+}

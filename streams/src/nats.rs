@@ -1,0 +1,145 @@
+//! The connection to the streaming server: one a process, shared by cloning.
+//!
+//! Its outgoing commands queue while the server is away and calls then wait without an end, so
+//! whoever must answer somebody asks [`Nats::is_connected`] first and puts a time limit on the call.
+
+use std::time::Duration;
+
+use async_nats::jetstream;
+use async_nats::{ConnectOptions, Event, connection::State};
+use tokio::sync::watch;
+
+/// How long a request to the JetStream API may take before its outcome counts as unknown.
+pub const API_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A connection to nats-server.
+#[derive(Clone)]
+pub struct Nats {
+    client: async_nats::Client,
+    context: jetstream::Context,
+    connects: watch::Receiver<u64>,
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum NatsError {
+    /// The server could not be reached.
+    #[error("connect to nats-server at {url}")]
+    Connect {
+        /// Where, without credentials.
+        url: String,
+        /// Why.
+        #[source]
+        source: async_nats::ConnectError,
+    },
+    /// The server is older than what Maru is built on.
+    #[error("nats-server {found} is too old: Maru needs 2.14 or newer")]
+    TooOld {
+        /// The version it told.
+        found: String,
+    },
+}
+
+impl Nats {
+    /// Connects, and checks that the server is new enough.
+    ///
+    /// # Errors
+    /// When the server cannot be reached or is older than 2.14.
+    pub async fn connect(url: &str, name: &str) -> Result<Self, NatsError> {
+        let (connected, connects) = watch::channel(0_u64);
+        let client = ConnectOptions::new()
+            .name(name)
+            // The default notices a silent peer after three minutes only.
+            .ping_interval(Duration::from_secs(10))
+            .event_callback(move |event| {
+                match &event {
+                    Event::Connected => connected.send_modify(|count| *count += 1),
+                    Event::Disconnected => tracing::warn!("the connection to nats-server is lost"),
+                    Event::SlowConsumer(_) => tracing::error!("a subscription overflowed and lost messages"),
+                    other => tracing::debug!(event = %other, "nats"),
+                }
+                metrics::counter!("maru_nats_events_total", "event" => name_of(&event)).increment(1);
+                async {}
+            })
+            .connect(url)
+            .await
+            .map_err(|source| NatsError::Connect {
+                url: without_credentials(url),
+                source,
+            })?;
+        if !client.is_server_compatible(2, 14, 0) {
+            return Err(NatsError::TooOld {
+                found: client.server_info().version,
+            });
+        }
+        let context = jetstream::context::ContextBuilder::new()
+            .timeout(API_TIMEOUT)
+            .build(client.clone());
+        Ok(Self {
+            client,
+            context,
+            connects,
+        })
+    }
+
+    /// Whether the server is there right now.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.client.connection_state() == State::Connected
+    }
+
+    /// Counts (re)connections; changes whenever one is made.
+    #[must_use]
+    pub fn connects(&self) -> watch::Receiver<u64> {
+        self.connects.clone()
+    }
+
+    /// The plain client, for requests and subscriptions.
+    #[must_use]
+    pub const fn client(&self) -> &async_nats::Client {
+        &self.client
+    }
+
+    /// The JetStream side.
+    #[must_use]
+    pub const fn jetstream(&self) -> &jetstream::Context {
+        &self.context
+    }
+
+    /// Sends what is buffered and closes; the last thing a process does. Bounded, because both wait
+    /// for a server that may be away.
+    pub async fn close(&self) {
+        let _ = tokio::time::timeout(Duration::from_secs(2), async {
+            let _ = self.client.flush().await;
+            let _ = self.client.drain().await;
+        })
+        .await;
+    }
+}
+
+fn name_of(event: &Event) -> &'static str {
+    match event {
+        Event::Connected => "connected",
+        Event::Disconnected => "disconnected",
+        Event::SlowConsumer(_) => "slow_consumer",
+        Event::ServerError(_) => "server_error",
+        Event::ClientError(_) => "client_error",
+        _ => "other",
+    }
+}
+
+fn without_credentials(url: &str) -> String {
+    match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),
+        _ => url.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_password_in_the_url_is_not_repeated_in_an_error() {
+        assert_eq!(super::without_credentials("nats://me:secret@host:4222"), "nats://host:4222");
+        assert_eq!(super::without_credentials("nats://host:4222"), "nats://host:4222");
+    }
+}

@@ -1,0 +1,313 @@
+//! Which streams and consumers there are, as data with one owner.
+//!
+//! [`plan`] prints how the server differs from it, [`apply`] adds and updates. Neither ever deletes:
+//! what a newer build no longer knows may still hold somebody's work. Workers only look consumers up.
+//!
+//! All streams keep by limits, none is a work queue: a work queue forgets an acknowledged id at the
+//! next restart, and its acks cost an fsync each. What is full refuses (`discard: new`), so that the
+//! door says 503 instead of dropping somebody's order.
+
+use std::time::Duration;
+
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
+use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
+use async_nats::jetstream::{self, object_store};
+
+use crate::nats::Nats;
+
+/// Intentions.
+pub const COMMANDS: &str = "COMMANDS";
+/// Effects to perform.
+pub const JOBS: &str = "JOBS";
+/// Facts.
+pub const EVENTS: &str = "EVENTS";
+/// What we gave up on, with why.
+pub const DEAD: &str = "DEAD";
+/// The object store of generated images.
+pub const IMAGES: &str = "images";
+
+/// How long a message may stay unacknowledged before the server gives it to somebody else; a running
+/// handler extends it every third of this.
+pub const ACK_WAIT: Duration = Duration::from_secs(30);
+
+/// How long the server itself remembers message ids. Longer repeats are caught by expected sequences
+/// (commands, jobs) and by versions (events).
+const DUPLICATE_WINDOW: Duration = Duration::from_secs(10 * 60);
+
+/// How much a stream may hold on disk, and in how many copies.
+#[derive(Debug, Clone, Copy)]
+pub struct Size {
+    /// For each stream, in bytes.
+    pub max_bytes: i64,
+    /// Copies in a cluster; 1 on a single node.
+    pub replicas: usize,
+}
+
+impl Default for Size {
+    fn default() -> Self {
+        Self {
+            max_bytes: 8 << 30,
+            replicas: 1,
+        }
+    }
+}
+
+/// A durable consumer that a lane or a view reads through.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Consumer {
+    /// Which stream.
+    pub stream: &'static str,
+    /// The lane's or view's own name.
+    pub name: String,
+    /// What it hears; empty for everything in the stream.
+    pub filters: Vec<String>,
+    /// How it reads.
+    pub reads: Reads,
+}
+
+/// How a consumer keeps its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reads {
+    /// Each message is acknowledged on its own, when its work is settled.
+    Settling {
+        /// How many may be unsettled at once, in all processes together.
+        max_ack_pending: i64,
+    },
+    /// Nothing is acknowledged: the reader keeps its own mark and sets the consumer back to it. One
+    /// process at a time is served.
+    ByMark,
+}
+
+/// The group name under which readers by mark take turns.
+pub const READER_GROUP: &str = "reader";
+
+/// The streams of the house.
+fn streams(size: Size) -> Vec<Config> {
+    let stream = |name: &str, subject: &str| Config {
+        name: name.to_owned(),
+        subjects: vec![subject.to_owned()],
+        retention: RetentionPolicy::Limits,
+        storage: StorageType::File,
+        discard: DiscardPolicy::New,
+        max_bytes: size.max_bytes,
+        max_messages: -1,
+        max_messages_per_subject: -1,
+        max_consumers: -1,
+        max_message_size: -1,
+        num_replicas: size.replicas,
+        duplicate_window: DUPLICATE_WINDOW,
+        allow_direct: true,
+        allow_atomic_publish: true,
+        deny_delete: true,
+        ..Config::default()
+    };
+    vec![
+        stream(COMMANDS, "cmd.>"),
+        stream(JOBS, "job.>"),
+        stream(EVENTS, "evt.>"),
+        stream(DEAD, "dead.>"),
+    ]
+}
+
+fn config(consumer: &Consumer) -> pull::Config {
+    let base = pull::Config {
+        durable_name: Some(consumer.name.clone()),
+        filter_subjects: consumer.filters.clone(),
+        deliver_policy: DeliverPolicy::All,
+        // We dead-letter ourselves: a message over the server's limit would be stranded.
+        max_deliver: -1,
+        max_waiting: 512,
+        ..pull::Config::default()
+    };
+    match consumer.reads {
+        Reads::Settling { max_ack_pending } => pull::Config {
+            ack_policy: AckPolicy::Explicit,
+            ack_wait: ACK_WAIT,
+            max_ack_pending,
+            ..base
+        },
+        Reads::ByMark => pull::Config {
+            ack_policy: AckPolicy::None,
+            max_deliver: 0,
+            priority_policy: jetstream::consumer::PriorityPolicy::PinnedClient,
+            priority_groups: vec![READER_GROUP.to_owned()],
+            priority_timeout: Duration::from_secs(10),
+            ..base
+        },
+    }
+}
+
+/// One difference between the server and the house.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// A stream that is not there yet.
+    AddStream(String),
+    /// A stream whose settings differ, with the differences.
+    UpdateStream(String, Vec<String>),
+    /// The object store is not there yet.
+    AddObjects(String),
+    /// A consumer that is not there yet.
+    AddConsumer(&'static str, String),
+    /// A consumer whose settings differ, with the differences.
+    UpdateConsumer(&'static str, String, Vec<String>),
+}
+
+impl std::fmt::Display for Change {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::AddStream(name) => write!(f, "+ stream {name}"),
+            Self::UpdateStream(name, what) => write!(f, "~ stream {name}: {}", what.join(", ")),
+            Self::AddObjects(name) => write!(f, "+ object store {name}"),
+            Self::AddConsumer(stream, name) => write!(f, "+ consumer {stream}/{name}"),
+            Self::UpdateConsumer(stream, name, what) => {
+                write!(f, "~ consumer {stream}/{name}: {}", what.join(", "))
+            }
+        }
+    }
+}
+
+/// Why the topology could not be read or changed.
+#[derive(Debug, thiserror::Error)]
+#[error("{doing}: {why}")]
+pub struct TopologyError {
+    doing: String,
+    why: String,
+}
+
+fn failed(doing: impl Into<String>) -> impl FnOnce(&dyn std::fmt::Display) -> TopologyError {
+    let doing = doing.into();
+    move |why| TopologyError {
+        doing,
+        why: why.to_string(),
+    }
+}
+
+/// How the server differs from the house. Changes nothing.
+///
+/// # Errors
+/// When the server cannot be asked.
+pub async fn plan(nats: &Nats, consumers: &[Consumer], size: Size) -> Result<Vec<Change>, TopologyError> {
+    let js = nats.jetstream();
+    let mut changes = Vec::new();
+    for wanted in streams(size) {
+        match js.get_stream(&wanted.name).await {
+            Ok(stream) => {
+                let what = stream_differences(&stream.cached_info().config, &wanted);
+                if !what.is_empty() {
+                    changes.push(Change::UpdateStream(wanted.name, what));
+                }
+            }
+            Err(error) if is_missing_stream(&error) => changes.push(Change::AddStream(wanted.name)),
+            Err(error) => return Err(failed(format!("read stream {}", wanted.name))(&error)),
+        }
+    }
+    match js.get_stream(format!("OBJ_{IMAGES}")).await {
+        Ok(_) => {}
+        Err(error) if is_missing_stream(&error) => changes.push(Change::AddObjects(IMAGES.to_owned())),
+        Err(error) => return Err(failed("read the object store")(&error)),
+    }
+    for wanted in consumers {
+        if changes.contains(&Change::AddStream(wanted.stream.to_owned())) {
+            changes.push(Change::AddConsumer(wanted.stream, wanted.name.clone()));
+            continue;
+        }
+        let stream = js
+            .get_stream_no_info(wanted.stream)
+            .await
+            .map_err(|error| failed(format!("read stream {}", wanted.stream))(&error))?;
+        match stream.get_consumer::<pull::Config>(&wanted.name).await {
+            Ok(found) => {
+                let what = consumer_differences(&found.cached_info().config, &config(wanted));
+                if !what.is_empty() {
+                    changes.push(Change::UpdateConsumer(wanted.stream, wanted.name.clone(), what));
+                }
+            }
+            Err(error) if error.to_string().contains("not found") => {
+                changes.push(Change::AddConsumer(wanted.stream, wanted.name.clone()));
+            }
+            Err(error) => return Err(failed(format!("read consumer {}", wanted.name))(&error)),
+        }
+    }
+    Ok(changes)
+}
+
+/// Makes the server fit the house, and returns what was changed. Running it again changes nothing.
+///
+/// # Errors
+/// When the server cannot be asked, or refuses a change.
+pub async fn apply(nats: &Nats, consumers: &[Consumer], size: Size) -> Result<Vec<Change>, TopologyError> {
+    let changes = plan(nats, consumers, size).await?;
+    let js = nats.jetstream();
+    let streams = streams(size);
+    for change in &changes {
+        let doing = change.to_string();
+        match change {
+            Change::AddStream(name) | Change::UpdateStream(name, _) => {
+                for wanted in streams.iter().filter(|wanted| wanted.name == *name) {
+                    js.create_or_update_stream(wanted.clone())
+                        .await
+                        .map_err(|error| failed(&doing)(&error))?;
+                }
+            }
+            Change::AddObjects(name) => {
+                js.create_object_store(object_store::Config {
+                    bucket: name.clone(),
+                    description: Some("generated images, by image id".to_owned()),
+                    num_replicas: size.replicas,
+                    max_bytes: size.max_bytes,
+                    ..object_store::Config::default()
+                })
+                .await
+                .map_err(|error| failed(&doing)(&error))?;
+            }
+            Change::AddConsumer(stream, name) | Change::UpdateConsumer(stream, name, _) => {
+                for wanted in consumers.iter().filter(|wanted| wanted.stream == *stream && wanted.name == *name) {
+                    js.create_consumer_on_stream(config(wanted), *stream)
+                        .await
+                        .map_err(|error| failed(&doing)(&error))?;
+                }
+            }
+        }
+        tracing::info!(change = %change, "topology");
+    }
+    Ok(changes)
+}
+
+fn is_missing_stream(error: &jetstream::context::GetStreamError) -> bool {
+    matches!(error.kind(), jetstream::context::GetStreamErrorKind::JetStream(inner) if inner.error_code() == jetstream::ErrorCode::STREAM_NOT_FOUND)
+}
+
+fn difference<T: PartialEq + std::fmt::Debug>(name: &str, is: &T, wanted: &T) -> Option<String> {
+    (is != wanted).then(|| format!("{name} is {is:?}, wanted {wanted:?}"))
+}
+
+fn stream_differences(is: &Config, wanted: &Config) -> Vec<String> {
+    [
+        difference("subjects", &is.subjects, &wanted.subjects),
+        difference("discard", &is.discard, &wanted.discard),
+        difference("max_bytes", &is.max_bytes, &wanted.max_bytes),
+        difference("replicas", &is.num_replicas, &wanted.num_replicas),
+        difference("duplicate_window", &is.duplicate_window, &wanted.duplicate_window),
+        difference("allow_atomic", &is.allow_atomic_publish, &wanted.allow_atomic_publish),
+        difference("allow_direct", &is.allow_direct, &wanted.allow_direct),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn consumer_differences(is: &jetstream::consumer::Config, wanted: &pull::Config) -> Vec<String> {
+    // The server keeps a single filter in a field of its own.
+    let mut filters = is.filter_subjects.clone();
+    if !is.filter_subject.is_empty() {
+        filters.push(is.filter_subject.clone());
+    }
+    let mut differences = vec![difference("filters", &filters, &wanted.filter_subjects)];
+    if wanted.ack_policy == AckPolicy::Explicit {
+        differences.extend([
+            difference("ack_wait", &is.ack_wait, &wanted.ack_wait),
+            difference("max_ack_pending", &is.max_ack_pending, &wanted.max_ack_pending),
+        ]);
+    }
+    differences.into_iter().flatten().collect()
+}

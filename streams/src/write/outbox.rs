@@ -1,0 +1,166 @@
+//! From the outbox to EVENTS, in the order of versions.
+//!
+//! There is no relay that everything goes through: whoever commits publishes all unpublished events of
+//! that aggregate, oldest first, each awaited before the next. So per aggregate the stream's order is
+//! the versions' order, always. The sweeper does the same for what a crash left lying.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use surrealdb::types::{RecordId, SurrealValue};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::transact::Pending;
+use crate::publish::{Outgoing, PublishError, Publisher};
+use crate::store::{Key, Part, Store, StoreError, Tx, retry};
+
+/// How often the sweeper looks. What it finds twice in a row is nobody else's work any more.
+const SWEEP_EVERY: Duration = Duration::from_secs(2);
+/// The most rows of one look.
+const SWEEP_MOST: i64 = 500;
+
+/// Carries events from the database to the stream.
+#[derive(Clone)]
+pub struct Outbox {
+    store: Store,
+    events: Publisher,
+}
+
+#[derive(SurrealValue)]
+struct Told {
+    inbox: RecordId,
+    seq: i64,
+}
+
+impl Outbox {
+    /// An outbox that publishes through `events`.
+    #[must_use]
+    pub const fn new(store: Store, events: Publisher) -> Self {
+        Self { store, events }
+    }
+
+    /// Publishes the pending events of one aggregate in order, and returns the sequence of the last
+    /// event of each command among them.
+    ///
+    /// # Errors
+    /// When an event is not known to be stored; the ones before it are.
+    pub async fn publish(&self, pending: &[Pending]) -> Result<HashMap<Uuid, u64>, PublishError> {
+        let mut sequences = HashMap::new();
+        for row in pending {
+            let message = Outgoing::new(&row.subject, &row.envelope, row.body.clone().into(), false);
+            let published = self.events.publish(message).await?;
+            sequences.insert(row.envelope.causation.unwrap_or_default(), published.seq);
+        }
+        Ok(sequences)
+    }
+
+    /// Deletes what was published, and notes in each command's inbox row where its last event lies:
+    /// the token for who asks later.
+    ///
+    /// # Errors
+    /// When the database does not answer; the sweeper will try again.
+    pub async fn clear(&self, pending: &[Pending], sequences: &HashMap<Uuid, u64>) -> Result<(), StoreError> {
+        if pending.is_empty() {
+            return Ok(());
+        }
+        let published: Vec<RecordId> = pending.iter().map(|row| key(row).record()).collect();
+        let told: Vec<Told> = pending
+            .iter()
+            .filter_map(|row| {
+                let command = row.envelope.causation?;
+                Some(Told {
+                    inbox: Key::new("inbox", [row.key.0.as_str().into(), command.into()]).record(),
+                    seq: i64::try_from(*sequences.get(&command)?).ok()?,
+                })
+            })
+            .collect();
+        let outcome = retry(|| {
+            self.store
+                .db()
+                .query(
+                    "{ DELETE $published RETURN NONE;
+                       FOR $one IN $told { UPDATE $one.inbox SET outcome.seq = $one.seq RETURN NONE };
+                       RETURN NONE; }",
+                )
+                .bind(("published", published.clone()))
+                .bind(("told", told.iter().map(|t| Told { inbox: t.inbox.clone(), seq: t.seq }).collect::<Vec<_>>()))
+                .into_future()
+        })
+        .await?;
+        match outcome {
+            Tx::Done(_) => Ok(()),
+            other => Err(other.into()),
+        }
+    }
+
+    /// Publishes what a crash left lying, until told to stop. Several may run at once: what two of
+    /// them publish falls to the dedupe window and to versions.
+    pub async fn sweep(self, stop: CancellationToken) {
+        let mut seen = HashSet::new();
+        while stop
+            .run_until_cancelled(tokio::time::sleep(SWEEP_EVERY))
+            .await
+            .is_some()
+        {
+            match self.sweep_once(&mut seen).await {
+                Ok(0) => {}
+                Ok(swept) => tracing::info!(events = swept, "published what was left in the outbox"),
+                Err(error) => tracing::warn!(%error, "the outbox could not be swept"),
+            }
+        }
+    }
+
+    async fn sweep_once(&self, seen: &mut HashSet<Uuid>) -> Result<usize, SweepError> {
+        let rows = self.everything().await?;
+        metrics::gauge!("maru_outbox_rows").set(rows.len() as f64);
+        let left: Vec<Pending> = rows
+            .iter()
+            .filter(|row| seen.contains(&row.envelope.id))
+            .cloned()
+            .collect();
+        *seen = rows.iter().map(|row| row.envelope.id).collect();
+        // The rows come in the order of their keys, so those of one aggregate stand together.
+        for aggregate in left.chunk_by(|a, b| (&a.key.0, a.key.1) == (&b.key.0, b.key.1)) {
+            let sequences = self.publish(aggregate).await?;
+            self.clear(aggregate, &sequences).await?;
+        }
+        Ok(left.len())
+    }
+
+    async fn everything(&self) -> Result<Vec<Pending>, StoreError> {
+        let mut rows = self
+            .store
+            .db()
+            .query(
+                "SELECT VALUE { key: record::id(id), subject: subject, envelope: envelope, body: body }
+                 FROM outbox LIMIT $most",
+            )
+            .bind(("most", SWEEP_MOST))
+            .await?;
+        let rows: Vec<serde_json::Value> = rows.take(0)?;
+        rows.into_iter()
+            .map(|row| serde_json::from_value(row).map_err(StoreError::Row))
+            .collect()
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum SweepError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+}
+
+fn key(row: &Pending) -> Key {
+    let (context, aggregate, version) = &row.key;
+    Key::new(
+        "outbox",
+        [
+            context.as_str().into(),
+            (*aggregate).into(),
+            Part::Number(i64::try_from(*version).unwrap_or(i64::MAX)),
+        ],
+    )
+}

@@ -1,0 +1,85 @@
+//! Has the image of a book painted and keeps it in our own object store.
+
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use maru_schemas::books::{self, Book, Books, Command, WorkStatus};
+use maru_schemas::ids::{self, BookId, ImageId, JobId};
+use maru_schemas::jobs::{FailureCode, Job};
+use maru_streams::effects::Begun;
+use maru_streams::intention::Intention;
+use maru_streams::jobs::{Delivery, Policy, Reason, Verdict};
+
+use super::{Kind, Outcome, Tools, ai_verdict, misplaced, tell};
+use crate::ports::ai::ImageBrief;
+
+/// The kind.
+pub const KIND: Kind = Kind {
+    name: "paint_image",
+    policy: Policy {
+        concurrency: 4,
+        // Longer than the provider may take; that has its own, shorter time.
+        timeout: Duration::from_secs(300),
+        retries: 3,
+        first_retry: Duration::from_secs(1),
+    },
+    run: |tools, delivery, job| async move {
+        match job {
+            Job::PaintImage { job, book } => run(tools, delivery, job, book).await,
+            _ => Err(misplaced()),
+        }
+    }
+    .boxed(),
+    give_up,
+};
+
+async fn run(tools: &Tools, delivery: &Delivery, job: JobId, book_id: BookId) -> Outcome {
+    let book: Option<(u64, Book)> = tools
+        .store
+        .state(books::CONTEXT, book_id)
+        .await
+        .map_err(Verdict::later)?;
+    let Some((_, book)) = book else {
+        return Err(Verdict::Poison(Reason::new("no_such_book", "the job names a book that is not there")));
+    };
+    if book.painting.job != Some(job) || book.painting.status == WorkStatus::Ready {
+        // Somebody asked anew meanwhile, or it is done: nobody waits for this one.
+        return Ok(Vec::new());
+    }
+    let attempt = delivery.attempt;
+    let start = Intention::command::<Books>(book_id, &Command::StartImage { job, attempt }, format!("start/{attempt}"));
+    tell(tools, delivery, start).await?;
+    let image = match tools.effects.begin(job.0, "paint_image").await.map_err(Verdict::later)? {
+        Begun::Before(image) => image,
+        Begun::Now(effect) => {
+            let brief = ImageBrief {
+                about: if book.contents.is_empty() { book.synopsis } else { book.contents },
+                title: book.title,
+            };
+            match tools.ai.paint_image(&brief).await {
+                Ok(bytes) => {
+                    let image = ImageId(ids::derive(job.0, "image"));
+                    // Stored before it is noted: what the ledger calls done can be read.
+                    tools
+                        .images
+                        .put(&image.to_string(), &bytes)
+                        .await
+                        .map_err(Verdict::later)?;
+                    tools.effects.done(&effect, &image).await.map_err(Verdict::later)?;
+                    image
+                }
+                Err(error) => {
+                    tools.effects.failed(&effect).await.map_err(Verdict::later)?;
+                    return Err(ai_verdict(&error));
+                }
+            }
+        }
+    };
+    Ok(vec![Intention::command::<Books>(book_id, &Command::AttachImage { job, image }, "attach")])
+}
+
+fn give_up(delivery: &Delivery, job: Job, code: FailureCode) -> Vec<Intention> {
+    let Job::PaintImage { job, book } = job else { return Vec::new() };
+    let attempts = delivery.attempt;
+    vec![Intention::command::<Books>(book, &Command::MarkImageFailed { job, code, attempts }, "failed")]
+}
