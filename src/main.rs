@@ -1,1 +1,92 @@
-fn main(){}
+//! # maru
+//!
+//! One binary: everything in one process (`up`), or any part of it (`gateway`, `workers`). Each
+//! subcommand is one file; what they share is in [`settings`], [`parts`] and [`telemetry`].
+
+mod documents;
+mod gateway;
+mod parts;
+mod settings;
+mod stop;
+mod streams;
+mod telemetry;
+mod up;
+mod workers;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// A streaming platform with durable job workers, and a picture-book library on it.
+///
+/// `maru up` runs everything in one process and keeps its data under ./.maru. The same binary runs as
+/// many processes against servers of your own: `maru gateway`, `maru workers --only write_story`.
+#[derive(Parser)]
+#[command(name = "maru", version, propagate_version = true)]
+struct Maru {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run everything here: the API, all workers, the database, and a nats-server of its own.
+    Up(up::Up),
+    /// Run the API alone, against a nats-server and a database of yours.
+    Gateway(gateway::Gateway),
+    /// Run workers alone, all or some of them, against a nats-server and a database of yours.
+    Workers(workers::Workers),
+    /// Show or make the streams and consumers on a nats-server.
+    Streams(streams::Streams),
+    /// Write the published documents (OpenAPI, AsyncAPI, JSON Schemas, the list of problems).
+    Documents(documents::Documents),
+}
+
+/// Why a subcommand could not do what it was asked: one sentence for the person who asked.
+type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+fn main() -> ExitCode {
+    let maru = Maru::parse();
+    // Two TLS back ends are linked; without a choice the first use would panic. A second choice is none.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        // The database parses and plans recursively.
+        .thread_stack_size(10 << 20)
+        .build();
+    let outcome = match runtime {
+        Ok(runtime) => runtime.block_on(run(maru.command)),
+        Err(error) => Err(error.into()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("maru: {}", sentence(&*error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: Command) -> Outcome {
+    match command {
+        Command::Up(up) => up.run().await,
+        Command::Gateway(gateway) => gateway.run().await,
+        Command::Workers(workers) => workers.run().await,
+        Command::Streams(streams) => streams.run().await,
+        Command::Documents(documents) => documents.run(),
+    }
+}
+
+/// The error with its causes, on one line.
+fn sentence(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}

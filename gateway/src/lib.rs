@@ -1,1 +1,23 @@
+//! # How the world talks to us
+//!
+//! The door. A request that wants something becomes a command in JetStream ([`accept`]) and is answered
+//! with what became of it; a request that asks something reads rows ([`look`]). Nothing is decided here,
+//! and the door works while the workers are away.
+//!
+//! Start with [`routes`]; every error that leaves the door is made in [`problem`].
 
+pub mod accept;
+pub mod door;
+pub mod documents;
+pub mod keys;
+pub mod limits;
+pub mod live;
+pub mod look;
+pub mod outcomes;
+pub mod password;
+pub mod problem;
+pub mod routes;
+pub mod valid;
+pub mod who;
+
+pub use door::{Door, Settings, serve};

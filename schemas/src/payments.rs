@@ -4,7 +4,8 @@
 //!  REQUESTED ──▶ APPROVED ──▶ REFUNDED
 //!      │             └─────▶ CANCELLED   (the thing paid for did not come about)
 //!      ├───────▶ DECLINED
-//!      └───────▶ FAILED ──▶ APPROVED     (the provider had charged after all)
+//!      └───────▶ FAILED ──▶ CANCELLED    (undone, whether it had been charged or not)
+//!                  └─────▶ APPROVED     (the provider says that it had charged after all)
 //! ```
 //!
 //! A payment knows nothing of books: it has a `reference`, and whoever asked for it knows what that

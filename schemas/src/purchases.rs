@@ -7,6 +7,9 @@
 //!     └─────▶ REJECTED
 //! ```
 //!
+//! A book that costs nothing is COMPLETED at once, and REFUNDED at once. Should a refund go through after
+//! it had been given up, COMPLETED goes to REFUNDED all the same.
+//!
 //! The aggregate is the pair of member and book, so nobody can hold a book twice. From REJECTED and
 //! REFUNDED the book can be bought again; the purchase keeps its id and gets a new payment.
 

@@ -11,6 +11,15 @@ pub trait Refusal: Copy + std::fmt::Debug + PartialEq + Send + Sync + 'static {
     fn http(&self) -> u16;
     /// What happened and what to do, in one sentence.
     fn sentence(&self) -> &'static str;
+
+    /// All three together.
+    fn entry(&self) -> Entry {
+        Entry {
+            code: self.code(),
+            http: self.http(),
+            sentence: self.sentence(),
+        }
+    }
 }
 
 /// A code with its status and sentence, for listings.
@@ -56,11 +65,7 @@ pub(crate) use refusals;
 #[must_use]
 pub fn all() -> Vec<Entry> {
     fn of<R: Refusal>() -> impl Iterator<Item = Entry> {
-        R::ALL.iter().map(|refusal| Entry {
-            code: refusal.code(),
-            http: refusal.http(),
-            sentence: refusal.sentence(),
-        })
+        R::ALL.iter().map(Refusal::entry)
     }
     of::<crate::members::Refusal>()
         .chain(of::<crate::books::Refusal>())

@@ -174,12 +174,17 @@ pub struct TopologyError {
     why: String,
 }
 
-fn failed(doing: impl Into<String>) -> impl FnOnce(&dyn std::fmt::Display) -> TopologyError {
-    let doing = doing.into();
-    move |why| TopologyError {
-        doing,
-        why: why.to_string(),
+impl TopologyError {
+    pub(crate) fn new(doing: impl Into<String>, why: &dyn std::fmt::Display) -> Self {
+        Self {
+            doing: doing.into(),
+            why: why.to_string(),
+        }
     }
+}
+
+fn failed(doing: impl Into<String>) -> impl FnOnce(&dyn std::fmt::Display) -> TopologyError {
+    move |why| TopologyError::new(doing, why)
 }
 
 /// How the server differs from the house. Changes nothing.

@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 
+use async_nats::jetstream::stream::DirectGetErrorKind;
 use maru_schemas::envelope::Envelope;
 use maru_schemas::ids::{self, MemberId};
 use maru_schemas::message::Message;
@@ -16,8 +17,10 @@ use surrealdb::types::{RecordId, SurrealValue};
 use uuid::Uuid;
 
 use crate::contract::{By, CommandOf, Context, ToldOf};
+use crate::nats::Nats;
 use crate::store::{Key, Part, Store, StoreError, TRIES, Tx, classify, pause, range};
 use crate::subject::{Subject, kind_of};
+use crate::topology::{COMMANDS, TopologyError};
 
 /// The code of an outcome for a key that was used for something else before.
 pub const KEY_REUSED: &str = "IDEMPOTENCY_KEY_REUSED";
@@ -165,6 +168,24 @@ pub async fn handled(store: &Store, context: &'static str, command: Uuid) -> Res
     let row: Option<serde_json::Value> = rows.take(0)?;
     row.map(|row| serde_json::from_value(row).map_err(StoreError::Row))
         .transpose()
+}
+
+/// Who sent a command that is still in COMMANDS, whether it was handled or not.
+///
+/// # Errors
+/// When the stream cannot be asked.
+pub async fn sender_of(nats: &Nats, command: Uuid) -> Result<Option<String>, TopologyError> {
+    let failed = |why: &dyn std::fmt::Display| TopologyError::new("look for a command", why);
+    let stream = nats
+        .jetstream()
+        .get_stream_no_info(COMMANDS)
+        .await
+        .map_err(|error| failed(&error))?;
+    match stream.direct_get_last_for_subject(format!("cmd.*.*.v1.{command}")).await {
+        Ok(message) => Ok(message.headers.get("maru-actor").map(|actor| actor.to_string())),
+        Err(error) if error.kind() == DirectGetErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failed(&error)),
+    }
 }
 
 /// Every event of an aggregate that still waits for EVENTS, oldest first.

@@ -5,6 +5,7 @@ use maru_schemas::envelope::Actor;
 use maru_schemas::ids::MemberId;
 use maru_schemas::message::Told;
 use maru_streams::contract::{By, CommandOf, Context, EventOf, ToldOf};
+use proptest::prelude::*;
 use uuid::Uuid;
 
 /// The aggregate that every sentence is about.
@@ -23,8 +24,20 @@ pub struct Given<C: Context> {
 
 /// What has happened so far.
 pub fn given<C: Context>(events: impl IntoIterator<Item = ToldOf<C>>) -> Given<C> {
+    standing::<C>(after::<C>(events))
+}
+
+/// What these events leave behind.
+pub fn after<C: Context>(events: impl IntoIterator<Item = ToldOf<C>>) -> C::State {
+    events
+        .into_iter()
+        .fold(C::State::default(), |state, told| C::evolve(state, &told))
+}
+
+/// How things stand.
+pub fn standing<C: Context>(state: C::State) -> Given<C> {
     Given {
-        state: events.into_iter().fold(C::State::default(), |state, told| C::evolve(state, &told)),
+        state,
         by: By {
             actor: Actor::System,
             at: Timestamp::UNIX_EPOCH,
@@ -39,6 +52,12 @@ impl<C: Context> Given<C> {
     /// Who asks.
     pub fn by(mut self, actor: Actor) -> Self {
         self.by.actor = actor;
+        self
+    }
+
+    /// On which version it is decided.
+    pub fn at_version(mut self, version: u64) -> Self {
+        self.by.version = version;
         self
     }
 
@@ -92,4 +111,48 @@ where
 /// An event without words.
 pub fn plain<C: Context>(event: EventOf<C>) -> ToldOf<C> {
     Told::plain(event)
+}
+
+/// One event in a long course of things, with the state before and after it.
+pub struct Step<C: Context> {
+    pub before: C::State,
+    pub told: ToldOf<C>,
+    pub after: C::State,
+}
+
+/// Asks one thing after the other, each under an id of its own and on what those before it left behind.
+/// A refusal leaves everything as it was.
+pub fn play<C: Context, M>(moves: &[M], ask: impl Fn(&C::State, &M) -> (Actor, CommandOf<C>)) -> Vec<Step<C>>
+where
+    ToldOf<C>: PartialEq,
+{
+    let mut state = C::State::default();
+    let mut steps = Vec::new();
+    for (number, next) in (0_u128..).zip(moves) {
+        let (actor, command) = ask(&state, next);
+        let mut asked = standing::<C>(state.clone()).by(actor);
+        asked.by.command = Uuid::from_u128(number);
+        for told in asked.when(command).0.unwrap_or_default() {
+            let before = state.clone();
+            state = C::evolve(state, &told);
+            steps.push(Step {
+                before,
+                told,
+                after: state.clone(),
+            });
+        }
+    }
+    steps
+}
+
+/// Who asks in a long course of things: mostly who may (none), now and then anybody.
+pub fn anybody() -> impl Strategy<Value = Option<Actor>> {
+    let people = vec![
+        Actor::Member(MINA),
+        Actor::Member(JUNHO),
+        Actor::Admin(JUNHO),
+        Actor::Anonymous,
+        Actor::System,
+    ];
+    prop::option::weighted(0.25, prop::sample::select(people))
 }

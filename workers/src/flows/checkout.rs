@@ -8,7 +8,7 @@
 //! PaymentApproved   ─▶ CompletePurchase    CompletionRefused ─▶ job cancel_charge
 //! PaymentDeclined   ─▶ RejectPurchase
 //! PaymentFailed     ─▶ RejectPurchase, job cancel_charge (it may have been charged after all)
-//! RefundRequested   ─▶ job refund          PaymentRefunded ─▶ RevokePurchase
+//! RefundRequested   ─▶ job refund          PaymentRefunded, PaymentCancelled ─▶ RevokePurchase
 //! ```
 
 use maru_schemas::ids::{self, PaymentId, PurchaseId};
@@ -37,6 +37,7 @@ pub const FLOW: Flow = Flow {
                 "payment_declined",
                 "payment_failed",
                 "payment_refunded",
+                "payment_cancelled",
             ],
         ),
     ],
@@ -105,10 +106,10 @@ fn about_payment(payment: PaymentId, event: &payments::Event) -> Vec<Intention> 
                 cancel(payment, "failed"),
             ]
         }
-        payments::Event::PaymentRefunded { reference, .. } => {
+        // Whatever way the money went back, the contents are closed.
+        payments::Event::PaymentRefunded { reference, .. } | payments::Event::PaymentCancelled { reference, .. } => {
             vec![tell(reference, &purchases::Command::RevokePurchase { payment }, "revoke")]
         }
-        payments::Event::PaymentCancelled { .. } => Vec::new(),
     }
 }
 

@@ -29,14 +29,14 @@ pub(super) fn evolve(mut book: Book, told: &Told<Event, Text>) -> Book {
         Event::StoryRequested { job, image } => book.story = requested(*job, *image),
         Event::StoryStarted { attempt, .. } => started(&mut book.story, *attempt),
         Event::StoryAttached { edition, .. } => {
-            book.story.status = WorkStatus::Ready;
+            ready(&mut book.story);
             book.edition = *edition;
         }
         Event::StoryFailed { code, .. } => failed(&mut book.story, *code),
         Event::ImageRequested { job } => book.painting = requested(*job, false),
         Event::ImageStarted { attempt, .. } => started(&mut book.painting, *attempt),
         Event::ImageAttached { image, edition, .. } => {
-            book.painting.status = WorkStatus::Ready;
+            ready(&mut book.painting);
             book.image = Some(*image);
             book.edition = *edition;
         }
@@ -58,6 +58,12 @@ const fn requested(job: JobId, image: bool) -> Work {
 const fn started(work: &mut Work, attempt: u32) {
     work.status = WorkStatus::Generating;
     work.attempts = attempt;
+    work.code = None;
+}
+
+const fn ready(work: &mut Work) {
+    work.status = WorkStatus::Ready;
+    work.code = None;
 }
 
 const fn failed(work: &mut Work, code: FailureCode) {

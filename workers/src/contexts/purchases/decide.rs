@@ -113,7 +113,8 @@ fn report(purchase: &Purchase, reported: &Command, member: MemberId, book: BookI
                 code: *code,
             })
         }
-        (Command::RevokePurchase { payment }, Status::Refunding) if is_current(payment) => {
+        // After COMPLETED too: the refund had been given up, and went through after all.
+        (Command::RevokePurchase { payment }, Status::Refunding | Status::Completed) if is_current(payment) => {
             Some(Event::PurchaseRefunded {
                 member,
                 book,

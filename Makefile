@@ -1,0 +1,46 @@
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+# The dev profile builds in about a third of the time of release, with its dependencies optimised
+# all the same. `make run PROFILE=release` for the real thing; `make run ARGS="--api 127.0.0.1:9000"`
+# passes arguments on.
+PROFILE ?= dev
+ARGS ?=
+
+.PHONY: help setup run test lint fmt bench docs story clean
+
+help: ## Say what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' Makefile
+
+setup: ## Fetch nats-server into .maru/bin, unless a good one is there
+	@tools/fetch-nats-server
+
+run: setup ## Build and run everything in one process (PROFILE=release, ARGS="…")
+	cargo run --profile $(PROFILE) -p maru -- up $(ARGS)
+
+test: setup ## Run every test, with cargo-nextest if it is installed
+	@if cargo nextest --version >/dev/null 2>&1; then set -- nextest run; else set -- test; fi; \
+	echo "cargo $$* --workspace"; cargo "$$@" --workspace
+
+lint: ## Check format, lints and dependencies; what is not installed is left out and said
+	@if cargo fmt --version >/dev/null 2>&1; then cargo fmt --all --check; \
+	else echo "rustfmt is not installed: the format was not checked"; fi
+	@if cargo clippy --version >/dev/null 2>&1; then cargo clippy --workspace --all-targets -- -D warnings; \
+	else echo "clippy is not installed: the lints were not checked"; fi
+	@if cargo deny --version >/dev/null 2>&1; then cargo deny check --allow no-license-field; \
+	else echo "cargo-deny is not installed: licences and advisories were not checked"; fi
+
+fmt: ## Format everything
+	cargo fmt --all
+
+bench: ## Measure
+	cargo bench --workspace
+
+docs: ## Write schemas/openapi.json, schemas/asyncapi.json and schemas/json/ from the types
+	cargo run --profile $(PROFILE) -p maru -- documents
+
+story: ## Tell the story of a first book to a running Maru (`make run` in another terminal)
+	examples/first-book.sh
+
+clean: ## Take the data in .maru away, all but bin, and name what goes
+	@if [ -d .maru ]; then find .maru -mindepth 1 -maxdepth 1 ! -name bin -print -exec rm -rf {} +; fi

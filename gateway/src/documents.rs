@@ -1,0 +1,105 @@
+//! The OpenAPI document: what is said once about all operations is added to each of them here.
+
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{
+    ComponentsBuilder, ContentBuilder, InfoBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, Response, ResponseBuilder,
+};
+use utoipa::{PartialSchema, ToSchema};
+
+use crate::problem::{FieldError, Problem};
+
+/// What stands above all operations.
+#[must_use]
+pub fn frame() -> OpenApi {
+    OpenApiBuilder::new()
+        .info(
+            InfoBuilder::new()
+                .title("Maru")
+                .version(env!("CARGO_PKG_VERSION"))
+                .description(Some(
+                    "Commands answer when they have taken effect, or with 202 and where to ask. Send an \
+                     `Idempotency-Key` to be able to repeat a request, `Prefer: wait=n` or `respond-async` to say \
+                     how long to wait. Read your own writes with the `Maru-Seq` of an answer as `Maru-Min-Seq`. \
+                     Every failure is a problem (RFC 9457) with a stable `code`; /problems lists them.",
+                ))
+                .build(),
+        )
+        .components(Some(
+            ComponentsBuilder::new()
+                .schema("Problem", Problem::schema())
+                .schema(FieldError::name(), FieldError::schema())
+                .security_scheme(
+                    "bearer",
+                    SecurityScheme::Http(
+                        HttpBuilder::new()
+                            .scheme(HttpAuthScheme::Bearer)
+                            .bearer_format("JWT")
+                            .build(),
+                    ),
+                )
+                .build(),
+        ))
+        .build()
+}
+
+/// Adds the problems that an operation can answer with, by what it takes.
+#[must_use]
+pub fn finish(mut document: OpenApi) -> OpenApi {
+    for (path, item) in &mut document.paths.paths {
+        let writes = [&mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
+        for operation in writes.into_iter().flatten() {
+            problems(operation, path, &["409", "412", "422"]);
+            header(operation, "Idempotency-Key", "Repeating a request with the same key repeats its answer.");
+            header(operation, "Prefer", "`wait=n` in seconds, or `respond-async`.");
+            if operation.request_body.is_some() {
+                problems(operation, path, &["413", "415"]);
+            }
+        }
+        if let Some(operation) = &mut item.get {
+            problems(operation, path, &[]);
+            if operation.tags.as_ref().is_some_and(|tags| tags.iter().any(|tag| tag != "members")) {
+                header(operation, "Maru-Min-Seq", "Wait until the view has read as far as this token.");
+            }
+        }
+    }
+    document
+}
+
+fn problems(operation: &mut Operation, path: &str, more: &[&str]) {
+    let mut statuses = vec!["400", "401", "403", "429", "500", "503"];
+    if path.contains('{') || path.ends_with("/purchases") {
+        statuses.push("404");
+    }
+    statuses.extend(more);
+    for status in statuses {
+        operation
+            .responses
+            .responses
+            .entry(status.to_owned())
+            .or_insert_with(|| RefOr::T(problem()));
+    }
+}
+
+fn problem() -> Response {
+    ResponseBuilder::new()
+        .description("A problem; `code` says which.")
+        .content(
+            "application/problem+json",
+            ContentBuilder::new()
+                .schema(Some(RefOr::Ref(Ref::from_schema_name("Problem"))))
+                .build(),
+        )
+        .build()
+}
+
+fn header(operation: &mut Operation, name: &str, description: &str) {
+    use utoipa::openapi::path::{ParameterBuilder, ParameterIn};
+    let parameter = ParameterBuilder::new()
+        .name(name)
+        .parameter_in(ParameterIn::Header)
+        .description(Some(description))
+        .schema(Some(String::schema()))
+        .build();
+    operation.parameters.get_or_insert_default().push(RefOr::T(parameter));
+}

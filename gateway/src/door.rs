@@ -1,0 +1,252 @@
+//! The door itself: what it holds, the order of its layers, and how it opens and closes.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
+use axum::http::{HeaderName, HeaderValue, header};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use maru_streams::durability::Durability;
+use maru_streams::intention::Clock;
+use maru_streams::nats::Nats;
+use maru_streams::objects::Images;
+use maru_streams::publish::Publisher;
+use maru_streams::store::Store;
+use maru_streams::topology::COMMANDS;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tower_http::catch_panic::CatchPanicLayer;
+use tracing::Instrument;
+use uuid::Uuid;
+
+use crate::accept::new_id;
+use crate::keys::Keys;
+use crate::limits::{Limits, limit};
+use crate::live::Live;
+use crate::outcomes::{ListenError, Outcomes};
+use crate::problem::{LEAVING, METHOD_NOT_ALLOWED, NOT_FOUND, Problem};
+use crate::valid::LARGEST_BODY;
+use crate::{routes, who};
+
+/// How long open requests may go on when the door closes.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// How the door is to be.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// Requests a second that one person may make on average; bursts are twice that.
+    pub requests_per_second: NonZeroU32,
+    /// Requests that are served at the same time.
+    pub requests_at_once: usize,
+}
+
+/// What every request can reach.
+pub struct Door {
+    /// The streaming server.
+    pub nats: Nats,
+    /// The database: views and owners' rows to read, and the refresh tokens.
+    pub store: Store,
+    /// Into COMMANDS.
+    pub commands: Publisher,
+    /// What became of commands.
+    pub outcomes: Outcomes,
+    /// Generated images.
+    pub images: Images,
+    /// What happens, as it happens.
+    pub live: Live,
+    /// The installation's keys.
+    pub keys: Keys,
+    /// The time.
+    pub clock: Clock,
+    /// What "accepted" is worth, as read from the servers at the start.
+    pub durability: Durability,
+    /// How much the door takes.
+    pub limits: Limits,
+    /// Ends live streams when the door closes.
+    pub stop: CancellationToken,
+    is_leaving: AtomicBool,
+}
+
+/// The id of a request: the correlation of everything that follows from it.
+#[derive(Debug, Clone, Copy)]
+pub struct RequestId(pub Uuid);
+
+impl Door {
+    /// A door on these servers.
+    ///
+    /// # Errors
+    /// When it cannot listen for outcomes.
+    pub async fn new(
+        nats: Nats,
+        store: Store,
+        keys: Keys,
+        clock: Clock,
+        durability: Durability,
+        settings: Settings,
+    ) -> Result<Arc<Self>, ListenError> {
+        let stop = CancellationToken::new();
+        let outcomes = Outcomes::listen(&nats, store.clone(), new_id()).await?;
+        Ok(Arc::new(Self {
+            commands: Publisher::start(nats.clone(), COMMANDS),
+            images: Images::new(nats.clone()),
+            live: Live::follow(nats.clone(), stop.clone()),
+            limits: Limits::new(settings.requests_per_second, settings.requests_at_once),
+            nats,
+            store,
+            outcomes,
+            keys,
+            clock,
+            durability,
+            stop,
+            is_leaving: AtomicBool::new(false),
+        }))
+    }
+
+    /// Whether requests can be served right now.
+    ///
+    /// # Errors
+    /// What is away.
+    pub async fn is_ready(&self) -> Result<(), Problem> {
+        if self.is_leaving.load(Ordering::Acquire) {
+            return Err(LEAVING.into());
+        }
+        if !self.nats.is_connected() {
+            return Err(Problem::unavailable("nats-server is away"));
+        }
+        Ok(self.store.ping().await?)
+    }
+
+    /// Everything that answers, with its layers. From the outside in: panics are caught, the request
+    /// gets its id, is measured, the headers are set, who asks is known, the limits apply.
+    #[must_use]
+    pub fn router(self: &Arc<Self>) -> Router {
+        let (api, document) = routes::api();
+        let limited = api
+            .layer(from_fn_with_state(Arc::clone(self), limit))
+            .layer(from_fn_with_state(Arc::clone(self), who::identify));
+        Router::new()
+            .merge(limited)
+            .merge(routes::ops::routes())
+            .merge(routes::documents::routes(document))
+            .fallback(async || Problem::from(NOT_FOUND))
+            .method_not_allowed_fallback(async || Problem::from(METHOD_NOT_ALLOWED))
+            .layer(DefaultBodyLimit::max(LARGEST_BODY))
+            .layer(from_fn(headers))
+            .layer(from_fn(measure))
+            .layer(from_fn(request_id))
+            .layer(CatchPanicLayer::custom(panicked))
+            .with_state(Arc::clone(self))
+    }
+}
+
+/// Serves until told to stop: then `/readyz` says so, live streams end, and what is open may finish.
+///
+/// # Errors
+/// When the listener fails.
+pub async fn serve(door: Arc<Door>, listener: TcpListener, stop: CancellationToken) -> std::io::Result<()> {
+    let quiet = Arc::clone(&door);
+    let tidy = tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            quiet.limits.forget_the_quiet();
+        }
+    });
+    let app = door.router().into_make_service_with_connect_info::<SocketAddr>();
+    let closing = {
+        let (door, stop) = (Arc::clone(&door), stop.clone());
+        async move {
+            stop.cancelled().await;
+            door.is_leaving.store(true, Ordering::Release);
+            door.stop.cancel();
+        }
+    };
+    let serving = axum::serve(listener, app).with_graceful_shutdown(closing).into_future();
+    let served = tokio::select! {
+        served = serving => served,
+        // A client that never finishes must not keep the process.
+        () = async { stop.cancelled().await; tokio::time::sleep(GRACE).await } => Ok(()),
+    };
+    tidy.abort();
+    served
+}
+
+async fn request_id(mut request: Request, next: Next) -> Response {
+    const NAME: HeaderName = HeaderName::from_static("x-request-id");
+    let theirs = request.headers().get(&NAME).and_then(|value| Uuid::parse_str(value.to_str().ok()?).ok());
+    let id = theirs.unwrap_or_else(new_id);
+    request.extensions_mut().insert(RequestId(id));
+    let span = tracing::info_span!("request", id = %id, method = %request.method(), route = route(&request));
+    let mut response = next.run(request).instrument(span).await;
+    if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
+        response.headers_mut().insert(NAME, value);
+    }
+    response
+}
+
+/// The pattern of the address, never the address itself: that has ids in it, and there are many.
+fn route(request: &Request) -> String {
+    request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or_else(|| "unknown".to_owned(), |path| path.as_str().to_owned())
+}
+
+async fn measure(request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let (route, method) = (route(&request), method_label(request.method()));
+    let response = next.run(request).await;
+    let status = response.status().as_u16().to_string();
+    metrics::counter!("maru_http_requests_total", "route" => route.clone(), "method" => method, "status" => status)
+        .increment(1);
+    metrics::histogram!("maru_http_request_seconds", "route" => route, "method" => method).record(started.elapsed());
+    response
+}
+
+/// Anybody can invent a method; labels are not for anybody to make.
+fn method_label(method: &axum::http::Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "PATCH" => "PATCH",
+        "DELETE" => "DELETE",
+        "OPTIONS" => "OPTIONS",
+        _ => "other",
+    }
+}
+
+/// Answers are data: nothing in them may be taken for a page, framed, or kept by somebody in between.
+async fn headers(request: Request, next: Next) -> Response {
+    let is_page = request.uri().path().starts_with("/docs");
+    let mut response = next.run(request).await;
+    let policy = if is_page {
+        "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+         connect-src 'self'; frame-ancestors 'none'"
+    } else {
+        "default-src 'none'; frame-ancestors 'none'"
+    };
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::CONTENT_SECURITY_POLICY, policy),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CACHE_CONTROL, "no-store"),
+    ] {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    response
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the layer wants it so")]
+fn panicked(_: Box<dyn std::any::Any + Send + 'static>) -> Response {
+    Problem::internal("a handler panicked; the log has the place").into_response()
+}
+
+/// The door as handlers take it.
+pub type Here = State<Arc<Door>>;

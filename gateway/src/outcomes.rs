@@ -1,0 +1,148 @@
+//! Waiting for what became of a command. The worker tells the waiting gateway on a subject named in the
+//! command; should that word get lost, the inbox row says the same, a moment later.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use maru_schemas::outcome::Outcome;
+use maru_streams::nats::Nats;
+use maru_streams::store::{Store, StoreError};
+use maru_streams::write::transact::{Handled, handled};
+use tokio::sync::watch;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+/// The first look into the inbox, for who repeats a request; later looks are further apart.
+const FIRST_LOOK: Duration = Duration::from_millis(150);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+type Waiting = Arc<Mutex<HashMap<Uuid, watch::Sender<Option<Outcome>>>>>;
+
+/// The server did not take the subscription.
+#[derive(Debug, thiserror::Error)]
+#[error("listen for outcomes: {0}")]
+pub struct ListenError(String);
+
+/// What the workers tell this gateway.
+pub struct Outcomes {
+    subject: String,
+    waiting: Waiting,
+    store: Store,
+}
+
+/// A wait that was prepared before the command is sent, so that no answer can come too early.
+pub struct Wait {
+    command: Uuid,
+    context: &'static str,
+    told: watch::Receiver<Option<Outcome>>,
+    waiting: Waiting,
+    store: Store,
+}
+
+impl Outcomes {
+    /// Listens, under a name of this gateway's own.
+    ///
+    /// # Errors
+    /// When the server does not take the subscription.
+    pub async fn listen(nats: &Nats, store: Store, gateway: Uuid) -> Result<Self, ListenError> {
+        let subject = format!("reply.{}", gateway.simple());
+        let waiting = Waiting::default();
+        let mut told = nats
+            .client()
+            .subscribe(format!("{subject}.*"))
+            .await
+            .map_err(|error| ListenError(error.to_string()))?;
+        let ours = Arc::clone(&waiting);
+        tokio::spawn(async move {
+            while let Some(message) = told.next().await {
+                let id = message.subject.rsplit('.').next().and_then(|id| Uuid::parse_str(id).ok());
+                let (Some(id), Ok(outcome)) = (id, serde_json::from_slice(&message.payload)) else {
+                    continue;
+                };
+                let waiting = ours.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(told) = waiting.get(&id) {
+                    told.send_replace(Some(outcome));
+                }
+            }
+        });
+        Ok(Self {
+            subject,
+            waiting,
+            store,
+        })
+    }
+
+    /// Where a command's outcome is to be told.
+    #[must_use]
+    pub fn reply_subject(&self, command: Uuid) -> String {
+        format!("{}.{}", self.subject, command.simple())
+    }
+
+    /// Prepares to wait for a command. Several may wait for the same one.
+    #[must_use]
+    pub fn prepare(&self, context: &'static str, command: Uuid) -> Wait {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = waiting
+            .entry(command)
+            .or_insert_with(|| watch::Sender::new(None))
+            .subscribe();
+        Wait {
+            command,
+            context,
+            told,
+            waiting: Arc::clone(&self.waiting),
+            store: self.store.clone(),
+        }
+    }
+}
+
+/// A last word, and what the inbox knows beside it, if it was the inbox that told.
+#[derive(Debug)]
+pub struct Told {
+    /// The last word.
+    pub outcome: Outcome,
+    /// The row, for a repeat: its fingerprint says whether it is one.
+    pub row: Option<Handled>,
+}
+
+impl Wait {
+    /// Waits until there is a last word or the time is up. `again`: the command was sent before, so its
+    /// last word may be in the inbox already.
+    ///
+    /// # Errors
+    /// When the inbox cannot be read.
+    pub async fn outcome(mut self, until: Instant, again: bool) -> Result<Option<Told>, StoreError> {
+        let mut pause = if again { Duration::ZERO } else { FIRST_LOOK };
+        loop {
+            let look_at = (Instant::now() + pause).min(until);
+            // Who repeats reads the row: only that has the fingerprint.
+            if !again && let Ok(told) = tokio::time::timeout_at(look_at, self.told.wait_for(Option::is_some)).await {
+                let outcome = told.ok().and_then(|told| told.clone());
+                return Ok(outcome.map(|outcome| Told { outcome, row: None }));
+            }
+            tokio::time::sleep_until(look_at).await;
+            if let Some(row) = handled(&self.store, self.context, self.command).await? {
+                return Ok(Some(Told {
+                    outcome: row.outcome.clone(),
+                    row: Some(row),
+                }));
+            }
+            if Instant::now() >= until {
+                return Ok(None);
+            }
+            pause = (pause * 2).clamp(Duration::from_millis(20), LONGEST_PAUSE);
+        }
+    }
+}
+
+impl Drop for Wait {
+    fn drop(&mut self) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        // This receiver still counts; the last one takes the entry with it.
+        if waiting.get(&self.command).is_some_and(|told| told.receiver_count() <= 1) {
+            waiting.remove(&self.command);
+        }
+    }
+}

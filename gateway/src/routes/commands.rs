@@ -1,0 +1,100 @@
+//! What became of a command, for who sent it.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use maru_schemas::CONTEXTS;
+use maru_schemas::members::Role;
+use maru_schemas::outcome::Outcome;
+use maru_streams::write::transact::{handled, sender_of};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use crate::accept::CommandState;
+use crate::door::{Door, Here};
+use crate::problem::{NO_SUCH_COMMAND, Problem};
+use crate::valid::Named;
+use crate::who::Member;
+
+/// The addresses of commands.
+pub fn routes() -> OpenApiRouter<Arc<Door>> {
+    OpenApiRouter::new().routes(routes!(get_command))
+}
+
+/// A command and what became of it.
+#[derive(Debug, Default, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CommandStatus {
+    command_id: Uuid,
+    /// `pending` until a worker has answered.
+    #[schema(value_type = CommandState)]
+    status: &'static str,
+    /// What it was about, once done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<Uuid>,
+    /// The version of what it was about, once done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<u64>,
+    /// The token to read one's own write with, once published.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seq: Option<u64>,
+    /// The code of the refusal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<String>,
+    /// The sentence of the refusal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+}
+
+#[utoipa::path(get, path = "/v1/commands/{command}", tag = "commands", security(("bearer" = [])),
+    params(("command" = Uuid, Path)),
+    responses((status = 200, description = "What became of it.", body = CommandStatus)))]
+/// What became of a command of mine.
+async fn get_command(
+    State(door): Here,
+    member: Member,
+    Named(command_id): Named<Uuid>,
+) -> Result<Json<CommandStatus>, Problem> {
+    let is_mine = |actor: &str| member.role == Role::Admin || actor == member.actor().to_string();
+    for context in CONTEXTS {
+        let Some(row) = handled(&door.store, context, command_id).await? else {
+            continue;
+        };
+        if !is_mine(&row.actor) {
+            return Err(NO_SUCH_COMMAND.into());
+        }
+        let status = CommandStatus {
+            command_id,
+            ..CommandStatus::default()
+        };
+        return Ok(Json(match row.outcome {
+            Outcome::Done { subject, version, seq } => CommandStatus {
+                status: "done",
+                id: Some(subject),
+                version: Some(version),
+                seq,
+                ..status
+            },
+            Outcome::Refused { code, detail, .. } => CommandStatus {
+                status: "refused",
+                code: Some(code),
+                detail: Some(detail),
+                ..status
+            },
+        }));
+    }
+    // Nobody has handled it yet; the stream knows whether it was sent, and by whom.
+    let sender = sender_of(&door.nats, command_id).await.map_err(Problem::unavailable)?;
+    match sender {
+        Some(actor) if is_mine(&actor) => Ok(Json(CommandStatus {
+            command_id,
+            status: "pending",
+            ..CommandStatus::default()
+        })),
+        _ => Err(NO_SUCH_COMMAND.into()),
+    }
+}

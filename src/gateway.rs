@@ -1,0 +1,43 @@
+//! `maru gateway`: the door alone.
+
+use clap::Args;
+use maru_streams::nats::Nats;
+use maru_streams::store::Store;
+
+use crate::settings::{KeysFolder, Limits, Listen, Metrics, Servers};
+use crate::{Outcome, parts, stop, telemetry};
+
+/// Run the API alone, against a nats-server and a database of yours.
+///
+/// Any number of them may run. The streams must be there: `maru streams apply` makes them.
+#[derive(Args)]
+pub struct Gateway {
+    #[command(flatten)]
+    listen: Listen,
+    #[command(flatten)]
+    metrics: Metrics,
+    #[command(flatten)]
+    limits: Limits,
+    #[command(flatten)]
+    servers: Servers,
+    #[command(flatten)]
+    keys: KeysFolder,
+}
+
+impl Gateway {
+    pub async fn run(self) -> Outcome {
+        telemetry::log();
+        let api = parts::listen("the API", self.listen.api, "--api").await?;
+        let metrics = parts::listen("the metrics page", self.metrics.metrics, "--metrics").await?;
+        let nats = Nats::connect(&self.servers.nats, "maru gateway").await?;
+        let store = Store::open(&self.servers.database, self.servers.credentials()).await?;
+        telemetry::measure(metrics)?;
+        let monitor = self.servers.nats_monitor.as_deref();
+        let database = &self.servers.database;
+        let door = parts::door(&nats, &store, monitor, database, &self.keys.keys, self.limits).await?;
+        tracing::info!(api = %self.listen.api, durability = door.durability.as_str(), "the gateway is up");
+        let served = maru_gateway::serve(door, api, stop::requested()?).await;
+        nats.close().await;
+        Ok(served?)
+    }
+}

@@ -1,0 +1,141 @@
+//! Every setting, as an option and as an environment variable, with what it is good for. `--help` prints
+//! them; there is no settings file.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use maru_streams::store::Credentials;
+use maru_streams::topology::Size;
+use maru_workers::ports::openai::OpenAiSettings;
+use secrecy::{ExposeSecret, SecretString};
+
+/// Where this process listens.
+#[derive(Args, Clone)]
+pub struct Listen {
+    /// Where the API listens.
+    #[arg(long, env = "MARU_API", default_value = "127.0.0.1:8080", value_name = "HOST:PORT")]
+    pub api: SocketAddr,
+}
+
+/// Where this process tells about itself.
+#[derive(Args, Clone)]
+pub struct Metrics {
+    /// Where Prometheus scrapes /metrics.
+    #[arg(long, env = "MARU_METRICS", default_value = "127.0.0.1:9090", value_name = "HOST:PORT")]
+    pub metrics: SocketAddr,
+}
+
+/// How much the API takes.
+#[derive(Args, Clone, Copy)]
+pub struct Limits {
+    /// Requests a second that one person may make on average; bursts are twice that.
+    #[arg(long, env = "MARU_REQUESTS_PER_SECOND", default_value = "100", value_name = "N")]
+    pub requests_per_second: NonZeroU32,
+    /// Requests that are served at the same time; more are told to come again.
+    #[arg(long, env = "MARU_REQUESTS_AT_ONCE", default_value_t = 1024, value_name = "N")]
+    pub requests_at_once: usize,
+    /// Refuse to start where "accepted" would not survive a power cut.
+    #[arg(long, env = "MARU_PRODUCTION")]
+    pub production: bool,
+}
+
+/// Servers of one's own.
+#[derive(Args, Clone)]
+pub struct Servers {
+    /// The nats-server.
+    #[arg(long, env = "NATS_URL", default_value = "nats://127.0.0.1:4222", hide_env_values = true, value_name = "URL")]
+    pub nats: String,
+    /// Its monitoring address; without it "accepted" counts as not written through.
+    #[arg(long, env = "NATS_MONITOR_URL", value_name = "URL")]
+    pub nats_monitor: Option<String>,
+    /// The database: ws://host:8000, or surrealkv:///folder for one process alone.
+    #[arg(long, env = "MARU_DB_URL", default_value = "ws://127.0.0.1:8000", hide_env_values = true, value_name = "URL")]
+    pub database: String,
+    /// A user of the database's root level, for ws://.
+    #[arg(long, env = "MARU_DB_USER", value_name = "NAME")]
+    pub database_user: Option<String>,
+    /// That user's password; as a variable only, so that it is in no process list.
+    #[arg(env = "MARU_DB_PASSWORD", hide_env_values = true, hide = true, long = "database-password-from-env", value_name = "PASSWORD")]
+    pub database_password: Option<SecretString>,
+}
+
+impl Servers {
+    /// How to sign in at the database, if it has users.
+    pub fn credentials(&self) -> Option<Credentials> {
+        Some(Credentials {
+            user: self.database_user.clone()?,
+            password: self.database_password.as_ref()?.expose_secret().to_owned(),
+        })
+    }
+}
+
+/// Where the installation's keys are.
+#[derive(Args, Clone)]
+pub struct KeysFolder {
+    /// The folder of the installation's keys; every process that signs or seals needs the same ones.
+    #[arg(long, env = "MARU_KEYS", default_value = ".maru/keys", value_name = "FOLDER")]
+    pub keys: PathBuf,
+}
+
+/// How large the streams may grow.
+#[derive(Args, Clone, Copy)]
+pub struct Streams {
+    /// The most a stream may hold, in bytes; a full one refuses.
+    #[arg(long, env = "MARU_STREAM_MAX_BYTES", default_value_t = Size::default().max_bytes, value_name = "BYTES")]
+    pub stream_max_bytes: i64,
+    /// Copies of each stream, on a cluster of as many servers.
+    #[arg(long, env = "MARU_STREAM_REPLICAS", default_value_t = 1, value_name = "N")]
+    pub stream_replicas: usize,
+}
+
+impl From<Streams> for Size {
+    fn from(streams: Streams) -> Self {
+        Self {
+            max_bytes: streams.stream_max_bytes,
+            replicas: streams.stream_replicas,
+        }
+    }
+}
+
+/// Who writes and paints, and who takes money.
+#[derive(Args, Clone)]
+pub struct Outside {
+    /// An OpenAI-compatible server, with its /v1; without one the built-in storyteller writes samples.
+    #[arg(long, env = "OPENAI_BASE_URL", value_name = "URL")]
+    pub openai_base_url: Option<String>,
+    /// Its key; as a variable only, so that it is in no process list.
+    #[arg(env = "OPENAI_API_KEY", hide_env_values = true, hide = true, long = "openai-api-key-from-env", value_name = "KEY")]
+    pub openai_api_key: Option<SecretString>,
+    /// The chat model that writes stories.
+    #[arg(long, env = "MARU_STORY_MODEL", default_value = "gpt-4.1-mini", value_name = "NAME")]
+    pub story_model: String,
+    /// The model that paints images.
+    #[arg(long, env = "MARU_IMAGE_MODEL", default_value = "gpt-image-1-mini", value_name = "NAME")]
+    pub image_model: String,
+    /// The most tokens of a story.
+    #[arg(long, env = "MARU_STORY_MAX_TOKENS", default_value_t = 2000, value_name = "N")]
+    pub story_max_tokens: u32,
+    /// How long the AI may take for one answer, in milliseconds.
+    #[arg(long, env = "MARU_AI_TIMEOUT_MS", default_value_t = 120_000, value_name = "MS")]
+    pub ai_timeout_ms: u64,
+    /// How long the payment provider may take for one answer, in milliseconds.
+    #[arg(long, env = "MARU_PAYMENT_TIMEOUT_MS", default_value_t = 3_000, value_name = "MS")]
+    pub payment_timeout_ms: u64,
+}
+
+impl Outside {
+    /// The AI server, if one is named.
+    pub fn openai(&self) -> Option<OpenAiSettings> {
+        Some(OpenAiSettings {
+            base_url: self.openai_base_url.clone().filter(|url| !url.is_empty())?,
+            api_key: self.openai_api_key.clone().unwrap_or_default(),
+            story_model: self.story_model.clone(),
+            image_model: self.image_model.clone(),
+            story_max_tokens: self.story_max_tokens,
+            timeout: Duration::from_millis(self.ai_timeout_ms),
+        })
+    }
+}

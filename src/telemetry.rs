@@ -1,0 +1,74 @@
+//! Logs and metrics. Logs are for people on a terminal and one JSON object a line otherwise; metrics
+//! are listed in `observability/README.md`.
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get;
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
+use tokio::net::TcpListener;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// Bounds for requests and transactions, in seconds.
+const QUICK: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+/// Bounds for the work of a lane, in seconds.
+const LONG: &[f64] = &[0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0];
+/// Bounds for group sizes, in messages.
+const COUNTS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 200.0];
+
+/// Turns logging on. `RUST_LOG` says otherwise what is to be seen.
+pub fn log() {
+    let filter = EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| EnvFilter::new("info,surrealdb=warn,surrealkv=warn,async_nats=warn,apalis_core=warn"));
+    let registry = tracing_subscriber::registry().with(filter);
+    if std::io::stderr().is_terminal() {
+        let pretty = tracing_subscriber::fmt::layer()
+            .with_writer(std::io::stderr)
+            .with_target(false)
+            .compact();
+        registry.with(pretty).init();
+    } else {
+        let json = tracing_subscriber::fmt::layer()
+            .with_writer(std::io::stderr)
+            .json()
+            .flatten_event(true)
+            .with_span_list(false);
+        registry.with(json).init();
+    }
+}
+
+/// Starts counting, and serves `/metrics` on a listener of its own.
+pub fn measure(listener: TcpListener) -> Result<(), Box<dyn std::error::Error>> {
+    let recorder = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Full("maru_lane_handler_seconds".to_owned()), LONG)?
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), QUICK)?
+        .set_buckets_for_metric(Matcher::Suffix("_messages".to_owned()), COUNTS)?
+        .install_recorder()?;
+    metrics::gauge!("maru_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    let process = metrics_process::Collector::default();
+    process.describe();
+    let upkeep = recorder.clone();
+    tokio::spawn(async move {
+        // Histograms hold every sample until they are drained here.
+        loop {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            upkeep.run_upkeep();
+        }
+    });
+    let app = Router::new().route(
+        "/metrics",
+        get(async move || {
+            process.collect();
+            ([("content-type", "text/plain; version=0.0.4; charset=utf-8")], recorder.render())
+        }),
+    );
+    tokio::spawn(async move {
+        if let Err(error) = axum::serve(listener, app).await {
+            tracing::error!(%error, "metrics are not served any more");
+        }
+    });
+    Ok(())
+}

@@ -1,0 +1,52 @@
+//! `maru workers`: workers alone, all or some.
+
+use clap::Args;
+use maru_streams::nats::Nats;
+use maru_streams::store::Store;
+use maru_workers::house::names;
+
+use crate::settings::{Metrics, Outside, Servers};
+use crate::{Outcome, parts, stop, telemetry};
+
+/// Run workers alone, all or some of them, against a nats-server and a database of yours.
+///
+/// Any number of them may run. The streams must be there: `maru streams apply` makes them.
+#[derive(Args)]
+pub struct Workers {
+    /// Run these only: contexts, flows, jobs and views by name, separated by commas.
+    #[arg(long, env = "MARU_ONLY", value_delimiter = ',', value_parser = known, value_name = "NAMES")]
+    only: Vec<String>,
+    #[command(flatten)]
+    metrics: Metrics,
+    #[command(flatten)]
+    servers: Servers,
+    #[command(flatten)]
+    outside: Outside,
+}
+
+/// A name that nothing has is a typing mistake, not an empty set of workers.
+fn known(name: &str) -> Result<String, String> {
+    if names().contains(&name) {
+        Ok(name.to_owned())
+    } else {
+        Err(format!("there is no such worker; there are {}", names().join(", ")))
+    }
+}
+
+impl Workers {
+    pub async fn run(self) -> Outcome {
+        telemetry::log();
+        let metrics = parts::listen("the metrics page", self.metrics.metrics, "--metrics").await?;
+        let nats = Nats::connect(&self.servers.nats, "maru workers").await?;
+        let store = Store::open(&self.servers.database, self.servers.credentials()).await?;
+        telemetry::measure(metrics)?;
+        let stop = stop::requested()?;
+        let working = parts::house(&nats, &store, &self.outside)?.start(&self.only);
+        tracing::info!(lanes = working.lanes(), only = ?self.only, "the workers are up");
+        stop.cancelled().await;
+        tracing::info!("draining: what runs is finished, what waits is kept");
+        working.stop().await;
+        nats.close().await;
+        Ok(())
+    }
+}
