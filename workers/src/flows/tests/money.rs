@@ -114,7 +114,7 @@ fn money_that_is_back_closes_the_contents() {
 }
 
 #[test]
-fn nothing_follows_the_end_of_a_purchase_or_a_cancelled_charge() {
+fn nothing_follows_the_end_of_a_purchase() {
     let (member, book, amount) = (MINA, BOOK, 10);
     let ends = [
         purchases::Event::PurchaseCompleted {
@@ -134,11 +134,14 @@ fn nothing_follows_the_end_of_a_purchase_or_a_cancelled_charge() {
     for end in ends {
         assert_eq!(after_purchase(end), nothing());
     }
-    let reference = PURCHASE.0;
-    assert_eq!(
-        after_payment(payments::Event::PaymentCancelled { reference, amount }),
-        nothing()
-    );
+}
+
+#[test]
+fn a_cancelled_charge_closes_the_contents_too() {
+    let (reference, payment) = (PURCHASE.0, PAYMENT);
+    let cancelled = payments::Event::PaymentCancelled { reference, amount: 10 };
+    let revoke = purchases::Command::RevokePurchase { payment };
+    assert_eq!(after_payment(cancelled), [purchase_is_to(&revoke, "revoke")]);
 }
 
 #[test]

@@ -1,0 +1,549 @@
+//! A Maru of the test's own, and the people who use it.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use reqwest::Method;
+use reqwest::header::HeaderMap;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// How long anything may take that is to happen by itself.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PASSWORD: &str = "a long password";
+
+/// The variables that would change what Maru does; a test says which it wants.
+const SETTINGS: [&str; 8] = [
+    "OPENAI_BASE_URL",
+    "OPENAI_API_KEY",
+    "RUST_LOG",
+    "MARU_DATA",
+    "MARU_PRODUCTION",
+    "MARU_AI_TIMEOUT_MS",
+    "MARU_STORY_MAX_TOKENS",
+    "MARU_STREAM_MAX_BYTES",
+];
+
+/// A Maru of the test's own. Dropping it ends it and takes its data away.
+pub struct House {
+    pub api: u16,
+    pub metrics: u16,
+    pub folder: TempDir,
+    pub http: reqwest::Client,
+    env: Vec<(String, String)>,
+    child: Mutex<Option<Child>>,
+    log: Arc<Mutex<Vec<String>>>,
+    allowed: Mutex<Vec<&'static str>>,
+}
+
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A port below those that the system gives to outgoing connections, so that it is free again at a restart.
+pub fn free_port() -> u16 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let nth = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = 10_000 + (std::process::id().wrapping_mul(97).wrapping_add(nth) % 20_000);
+        let port = u16::try_from(port).expect("a port");
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// `maru up` with nothing inherited that would change it.
+pub fn maru_up(data: &Path, api: u16, metrics: u16) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_maru"));
+    command.current_dir(root()).stdin(Stdio::null()).stdout(Stdio::null());
+    for name in SETTINGS {
+        command.env_remove(name);
+    }
+    command
+        .env("MARU_REQUESTS_PER_SECOND", "5000")
+        .arg("up")
+        .arg("--data")
+        .arg(data)
+        .args(["--api", &format!("127.0.0.1:{api}")])
+        .args(["--metrics", &format!("127.0.0.1:{metrics}")]);
+    command
+}
+
+/// Polls until something is there, and fails with `what` if it is not within twenty seconds.
+pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(Instant::now() < until, "never happened within {PATIENCE:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// The processes that a process has started.
+pub fn children_of(parent: u32) -> Vec<u32> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").expect("/proc").flatten() {
+        let Ok(pid) = entry.file_name().to_string_lossy().parse::<u32>() else { continue };
+        let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else { continue };
+        // "pid (name) state ppid …"; the name may hold anything, a bracket too.
+        let after = stat.rsplit_once(") ").map_or("", |(_, after)| after);
+        let mut fields = after.split(' ');
+        if fields.next() != Some("Z") && fields.next().and_then(|ppid| ppid.parse().ok()) == Some(parent) {
+            found.push(pid);
+        }
+    }
+    found
+}
+
+fn signal(pid: u32, signal: Signal) {
+    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+        let _ = kill_process(pid, signal);
+    }
+}
+
+impl House {
+    pub async fn new() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// A house with these settings.
+    pub async fn with(env: &[(&str, &str)]) -> Self {
+        let house = Self {
+            api: free_port(),
+            metrics: free_port(),
+            folder: tempfile::tempdir().expect("a temporary folder"),
+            http: reqwest::Client::builder()
+                .timeout(Duration::from_secs(60))
+                .redirect(reqwest::redirect::Policy::none())
+                .build()
+                .expect("a client"),
+            env: env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            child: Mutex::default(),
+            log: Arc::default(),
+            allowed: Mutex::default(),
+        };
+        house.start().await;
+        house
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.api)
+    }
+
+    /// Starts it and waits until it says that it is ready.
+    pub async fn start(&self) {
+        self.spawn();
+        let ready = format!("{}/readyz", self.url());
+        let until = Instant::now() + Duration::from_secs(40);
+        loop {
+            if let Ok(answer) = self.http.get(&ready).send().await
+                && answer.status() == 200
+            {
+                return;
+            }
+            let ended = self.child.lock().expect("a lock").as_mut().map(|child| child.try_wait());
+            if let Some(Ok(Some(status))) = ended {
+                panic!("maru ended with {status} at its start:\n{}", self.last_words());
+            }
+            assert!(Instant::now() < until, "maru was not ready in time:\n{}", self.last_words());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    fn spawn(&self) {
+        let mut command = maru_up(&self.data(), self.api, self.metrics);
+        command.envs(self.env.iter().map(|(name, value)| (name, value))).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("start maru");
+        let stderr = BufReader::new(child.stderr.take().expect("stderr"));
+        let log = Arc::clone(&self.log);
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                log.lock().expect("a lock").push(line);
+            }
+        });
+        *self.child.lock().expect("a lock") = Some(child);
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.lock().expect("a lock").as_ref().expect("it runs").id()
+    }
+
+    /// The nats-server that it runs.
+    pub fn nats_pid(&self) -> Option<u32> {
+        children_of(self.pid()).first().copied()
+    }
+
+    /// SIGKILL, as a crash or a power cut of the process would end it.
+    pub async fn kill(&self) {
+        let child = self.child.lock().expect("a lock").take();
+        let Some(mut child) = child else { return };
+        child.kill().expect("kill maru");
+        tokio::task::spawn_blocking(move || child.wait().expect("wait for maru")).await.expect("wait");
+    }
+
+    pub fn kill_nats(&self) {
+        let pid = self.nats_pid().expect("a nats-server");
+        signal(pid, Signal::KILL);
+    }
+
+    /// SIGTERM, and waits for the end.
+    pub async fn stop(&self) -> ExitStatus {
+        let mut child = self.child.lock().expect("a lock").take().expect("it runs");
+        signal(child.id(), Signal::TERM);
+        let until = Instant::now() + Duration::from_secs(60);
+        loop {
+            if let Some(status) = child.try_wait().expect("wait for maru") {
+                return status;
+            }
+            if Instant::now() > until {
+                let _ = child.kill();
+                panic!("maru did not stop in time:\n{}", self.last_words());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    pub fn log(&self) -> Vec<String> {
+        self.log.lock().expect("a lock").clone()
+    }
+
+    fn last_words(&self) -> String {
+        let log = self.log();
+        log[log.len().saturating_sub(30)..].join("\n")
+    }
+
+    /// A warning or error with these words in it is expected in this test.
+    pub fn allow(&self, words: &'static str) {
+        self.allowed.lock().expect("a lock").push(words);
+    }
+
+    fn complaints(&self) -> Vec<String> {
+        let allowed = self.allowed.lock().expect("a lock").clone();
+        let is_bad = |line: &String| {
+            let Ok(entry) = serde_json::from_str::<Value>(line) else { return true };
+            matches!(entry["level"].as_str(), Some("WARN" | "ERROR") | None)
+        };
+        self.log()
+            .into_iter()
+            .filter(is_bad)
+            .filter(|line| !allowed.iter().any(|words| line.contains(words)))
+            .collect()
+    }
+
+    pub async fn get(&self, path: &str) -> Reply {
+        self.stranger().get(path).await
+    }
+
+    pub fn stranger(&self) -> Person {
+        Person {
+            http: self.http.clone(),
+            base: self.url(),
+            username: String::new(),
+            token: String::new(),
+        }
+    }
+
+    pub async fn author(&self, name: &str) -> Person {
+        self.member(name, "author").await
+    }
+
+    pub async fn reader(&self, name: &str) -> Person {
+        self.member(name, "reader").await
+    }
+
+    async fn member(&self, name: &str, role: &str) -> Person {
+        let mut person = self.stranger();
+        person.sign_up(name, role).await.is(201);
+        person.log_in().await;
+        person
+    }
+
+    /// The sum of a metric over its labels that hold all of `labels`.
+    pub async fn metric(&self, name: &str, labels: &[&str]) -> f64 {
+        let page = self.metrics_page().await;
+        page.lines()
+            .filter(|line| line.starts_with(name) && line[name.len()..].starts_with(['{', ' ']))
+            .filter(|line| labels.iter().all(|label| line.contains(label)))
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum()
+    }
+
+    pub async fn metrics_page(&self) -> String {
+        let url = format!("http://127.0.0.1:{}/metrics", self.metrics);
+        let answer = self.http.get(url).send().await.expect("the metrics page");
+        answer.text().await.expect("the metrics page")
+    }
+
+    /// What nats-server itself says of its streams: messages, and what each durable consumer has left.
+    pub async fn streams(&self) -> Streams {
+        let ports = std::fs::read_dir(self.data().join("nats/run")).expect("the ports folder");
+        let ports = ports.flatten().next().expect("a ports file").path();
+        let ports: Value = serde_json::from_slice(&std::fs::read(ports).expect("ports")).expect("ports");
+        let monitor = ports["monitoring"][0].as_str().expect("a monitor");
+        let url = format!("{monitor}/jsz?streams=true&consumers=true&config=true");
+        let told: Value = self.http.get(url).send().await.expect("jsz").json().await.expect("jsz");
+        let mut streams = Streams::default();
+        for account in told["account_details"].as_array().into_iter().flatten() {
+            for stream in account["stream_detail"].as_array().into_iter().flatten() {
+                let name = stream["name"].as_str().unwrap_or_default().to_owned();
+                streams.messages.insert(name, stream["state"]["messages"].as_u64().unwrap_or_default());
+                for consumer in stream["consumer_detail"].as_array().into_iter().flatten() {
+                    if consumer["config"]["durable_name"].is_string() {
+                        let left = consumer["num_pending"].as_u64().unwrap_or_default();
+                        let open = consumer["num_ack_pending"].as_u64().unwrap_or_default();
+                        let name = consumer["name"].as_str().unwrap_or_default().to_owned();
+                        streams.left.insert(name, left + open);
+                    }
+                }
+            }
+        }
+        assert!(streams.left.len() > 10, "nats-server tells of too few consumers: {told}");
+        streams
+    }
+
+    /// Waits until nothing is left to do anywhere.
+    pub async fn settles(&self) {
+        let until = Instant::now() + Duration::from_secs(40);
+        loop {
+            let left: BTreeMap<_, _> = self.streams().await.left.into_iter().filter(|(_, left)| *left > 0).collect();
+            if left.is_empty() && self.metric("maru_lane_in_flight", &[]).await == 0.0 {
+                return;
+            }
+            assert!(Instant::now() < until, "something is left for ever: {left:?}\n{}", self.last_words());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Nothing is left to do, nothing was given up, nothing was complained of.
+    pub async fn ends_well(&self) {
+        self.settles().await;
+        let dead = self.streams().await.messages.get("DEAD").copied();
+        assert_eq!(dead, Some(0), "dead letters:\n{}", self.complaints().join("\n"));
+        let complaints = self.complaints();
+        assert!(complaints.is_empty(), "unexpected in the log:\n{}", complaints.join("\n"));
+    }
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        let child = self.child.lock().map(|mut child| child.take());
+        if let Ok(Some(mut child)) = child {
+            let grandchildren = children_of(child.id());
+            let _ = child.kill();
+            let _ = child.wait();
+            for pid in grandchildren {
+                signal(pid, Signal::KILL);
+            }
+        }
+        if std::thread::panicking() {
+            eprintln!("the last of the log:\n{}", self.last_words());
+        }
+    }
+}
+
+/// What nats-server says of its streams.
+#[derive(Debug, Default)]
+pub struct Streams {
+    /// Messages of each stream.
+    pub messages: BTreeMap<String, u64>,
+    /// What each durable consumer has not settled.
+    pub left: BTreeMap<String, u64>,
+}
+
+/// An answer.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub text: String,
+    pub json: Value,
+}
+
+impl Reply {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// The answer, which must have this status.
+    #[track_caller]
+    pub fn is(self, status: u16) -> Self {
+        assert_eq!(self.status, status, "{}", self.text);
+        self
+    }
+
+    /// The answer, which must be this problem.
+    #[track_caller]
+    pub fn is_problem(self, status: u16, code: &str) -> Self {
+        assert_eq!((self.status, self.str("code").as_str()), (status, code), "{}", self.text);
+        self
+    }
+
+    pub fn str(&self, field: &str) -> String {
+        self.json[field].as_str().unwrap_or_default().to_owned()
+    }
+
+    pub fn id(&self) -> String {
+        self.str("id")
+    }
+
+    pub fn items(&self) -> Vec<Value> {
+        self.json["items"].as_array().cloned().unwrap_or_default()
+    }
+
+    /// RFC 9457 and our own promise: every failure is a problem with a code and a sentence.
+    #[track_caller]
+    fn is_a_proper_answer(&self) {
+        if self.status < 400 {
+            return;
+        }
+        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
+        assert_eq!(self.json["status"], self.status, "{self:?}");
+        let code = self.str("code");
+        assert!(!code.is_empty() && self.str("type") == format!("/problems/{code}"), "{self:?}");
+        assert!(!self.str("title").is_empty() && !self.str("detail").is_empty(), "{self:?}");
+        match self.status {
+            401 => assert!(self.headers.contains_key("www-authenticate"), "{self:?}"),
+            405 => assert!(self.headers.contains_key("allow"), "{self:?}"),
+            429 | 503 => assert!(self.headers.contains_key("retry-after"), "{self:?}"),
+            _ => {}
+        }
+    }
+}
+
+/// Somebody at the door.
+#[derive(Debug, Clone)]
+pub struct Person {
+    http: reqwest::Client,
+    base: String,
+    pub username: String,
+    pub token: String,
+}
+
+impl Person {
+    pub async fn sign_up(&mut self, name: &str, role: &str) -> Reply {
+        self.username = name.to_owned();
+        let body = json!({ "username": name, "password": PASSWORD, "nickname": name, "role": role });
+        self.post("/v1/auth/signup", body).await
+    }
+
+    pub async fn log_in(&mut self) -> Reply {
+        let body = json!({ "username": self.username, "password": PASSWORD });
+        let reply = self.post("/v1/auth/login", body).await.is(200);
+        self.token = reply.str("accessToken");
+        reply
+    }
+
+    pub async fn get(&self, path: &str) -> Reply {
+        self.send(Method::GET, path, &[], None).await
+    }
+
+    /// Reads what a write with this answer made.
+    pub async fn get_after(&self, write: &Reply, path: &str) -> Reply {
+        let seq = write.json["seq"].as_u64().expect("a token in the answer").to_string();
+        self.send(Method::GET, path, &[("maru-min-seq", &seq)], None).await
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> Reply {
+        self.send(Method::POST, path, &[], Some(body)).await
+    }
+
+    pub async fn patch(&self, path: &str, body: Value) -> Reply {
+        self.send(Method::PATCH, path, &[], Some(body)).await
+    }
+
+    pub async fn delete(&self, path: &str) -> Reply {
+        self.send(Method::DELETE, path, &[], None).await
+    }
+
+    pub async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Option<Value>) -> Reply {
+        self.try_send(method, path, headers, body).await.expect("an answer")
+    }
+
+    /// The same where no answer may come.
+    pub async fn try_send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<Value>,
+    ) -> Result<Reply, reqwest::Error> {
+        let mut request = self.request(method, path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        read(request).await
+    }
+
+    /// A request as this person, to be finished by the caller.
+    pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        let request = self.http.request(method, format!("{}{path}", self.base));
+        match self.token.as_str() {
+            "" => request,
+            token => request.bearer_auth(token),
+        }
+    }
+
+    /// Publishes a book with contents, and tells its id.
+    pub async fn publishes(&self, title: &str, price: u32) -> String {
+        let body = json!({ "title": title, "contents": format!("{title}, the story."), "price": price });
+        self.post("/v1/books", body).await.is(201).id()
+    }
+
+    /// Buys with a card, and waits until the purchase stands in `state`.
+    pub async fn buys(&self, book: &str, card: &str, state: &str) -> Value {
+        let reply = self.post("/v1/purchases", json!({ "bookId": book, "card": card })).await.is(201);
+        self.sees_purchase(&reply.id(), state).await
+    }
+
+    pub async fn sees_purchase(&self, purchase: &str, state: &str) -> Value {
+        let path = format!("/v1/purchases/{purchase}");
+        eventually(&format!("purchase {state}"), async || {
+            let reply = self.get(&path).await.is(200);
+            (reply.json["state"] == state).then_some(reply.json)
+        })
+        .await
+    }
+
+    /// Waits until a field of a book says something.
+    pub async fn sees_book(&self, book: &str, field: &str, wanted: &str) -> Value {
+        let path = format!("/v1/books/{book}");
+        eventually(&format!("{field} is {wanted}"), async || {
+            let reply = self.get(&path).await.is(200);
+            (reply.json[field] == wanted).then_some(reply.json)
+        })
+        .await
+    }
+}
+
+/// Sends a request and reads the answer.
+pub async fn read(request: reqwest::RequestBuilder) -> Result<Reply, reqwest::Error> {
+    let answer = request.send().await?;
+    let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+    let bytes = answer.bytes().await?;
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let reply = Reply {
+        status,
+        headers,
+        json: serde_json::from_str(&text).unwrap_or_default(),
+        text,
+    };
+    reply.is_a_proper_answer();
+    Ok(reply)
+}
