@@ -19,10 +19,11 @@ const LONG: &[f64] = &[0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 /// Bounds for group sizes, in messages.
 const COUNTS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 200.0];
 
+// The storage engine warns at every clean end that it was closed already; its errors are still seen.
 /// Turns logging on. `RUST_LOG` says otherwise what is to be seen.
 pub fn log() {
     let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new("info,surrealdb=warn,surrealkv=warn,async_nats=warn,apalis_core=warn"));
+        .unwrap_or_else(|_| EnvFilter::new("info,surrealdb=warn,surrealkv=error,async_nats=warn,apalis_core=warn"));
     let registry = tracing_subscriber::registry().with(filter);
     if std::io::stderr().is_terminal() {
         let pretty = tracing_subscriber::fmt::layer()

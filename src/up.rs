@@ -132,7 +132,7 @@ async fn close(store: Store, folder: &std::path::Path) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    if tokio::time::timeout(Duration::from_secs(5), closing).await.is_err() {
-        tracing::debug!("the database did not say that it is closed");
+    if tokio::time::timeout(Duration::from_secs(60), closing).await.is_err() {
+        tracing::warn!("the database did not finish writing out what it holds in memory");
     }
 }

@@ -22,6 +22,7 @@ use maru_schemas::outcome::Outcome;
 use maru_streams::durability::Durability;
 use maru_streams::publish::{Outgoing, PublishError};
 use maru_streams::subject::{Subject, kind_of};
+use maru_streams::write::transact::sent;
 use serde::Serialize;
 use tokio::time::Instant;
 use utoipa::ToSchema;
@@ -244,6 +245,13 @@ impl Door {
             .publish(Outgoing::new(at, &envelope, body.into(), true))
             .await
             .map_err(|error| not_taken(&error))?;
+        if published.already {
+            // Somebody sent this key before. If it was for something else, this is no repeat.
+            let first = sent(&self.nats, order.id).await.map_err(Problem::unavailable)?;
+            if first.is_some_and(|first| first.fingerprint != order.fingerprint) {
+                return Err(KEY_REUSED.into());
+            }
+        }
         let until = Instant::now() + order.wants.wait;
         let taken = Taken {
             command: order.id,
@@ -257,13 +265,10 @@ impl Door {
         if order.wants.is_async {
             return Ok(taken);
         }
-        let Some(told) = wait.outcome(until, published.already).await? else {
+        let Some(outcome) = wait.outcome(until, published.already).await? else {
             return Ok(taken);
         };
-        if told.row.is_some_and(|row| row.fingerprint != order.fingerprint) {
-            return Err(KEY_REUSED.into());
-        }
-        match told.outcome {
+        match outcome {
             Outcome::Done { version, seq, subject } => Ok(Taken {
                 done: Some((version, seq)),
                 subject,

@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use maru_schemas::outcome::Outcome;
 use maru_streams::nats::Nats;
 use maru_streams::store::{Store, StoreError};
-use maru_streams::write::transact::{Handled, handled};
+use maru_streams::write::transact::handled;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -98,36 +98,21 @@ impl Outcomes {
     }
 }
 
-/// A last word, and what the inbox knows beside it, if it was the inbox that told.
-#[derive(Debug)]
-pub struct Told {
-    /// The last word.
-    pub outcome: Outcome,
-    /// The row, for a repeat: its fingerprint says whether it is one.
-    pub row: Option<Handled>,
-}
-
 impl Wait {
     /// Waits until there is a last word or the time is up. `again`: the command was sent before, so its
     /// last word may be in the inbox already.
     ///
     /// # Errors
     /// When the inbox cannot be read.
-    pub async fn outcome(mut self, until: Instant, again: bool) -> Result<Option<Told>, StoreError> {
+    pub async fn outcome(mut self, until: Instant, again: bool) -> Result<Option<Outcome>, StoreError> {
         let mut pause = if again { Duration::ZERO } else { FIRST_LOOK };
         loop {
             let look_at = (Instant::now() + pause).min(until);
-            // Who repeats reads the row: only that has the fingerprint.
-            if !again && let Ok(told) = tokio::time::timeout_at(look_at, self.told.wait_for(Option::is_some)).await {
-                let outcome = told.ok().and_then(|told| told.clone());
-                return Ok(outcome.map(|outcome| Told { outcome, row: None }));
+            if let Ok(told) = tokio::time::timeout_at(look_at, self.told.wait_for(Option::is_some)).await {
+                return Ok(told.ok().and_then(|told| told.clone()));
             }
-            tokio::time::sleep_until(look_at).await;
             if let Some(row) = handled(&self.store, self.context, self.command).await? {
-                return Ok(Some(Told {
-                    outcome: row.outcome.clone(),
-                    row: Some(row),
-                }));
+                return Ok(Some(row.outcome));
             }
             if Instant::now() >= until {
                 return Ok(None);

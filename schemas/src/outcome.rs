@@ -22,7 +22,7 @@ pub enum Outcome {
     },
     /// It was understood and turned down.
     Refused {
-        /// The stable code, see `docs/refusals.md`.
+        /// The stable code, see `docs/problems.md`.
         code: String,
         /// The HTTP status a caller gets.
         http: u16,

@@ -46,7 +46,8 @@ pub struct Size {
 impl Default for Size {
     fn default() -> Self {
         Self {
-            max_bytes: 8 << 30,
+            // The server sets this much aside on disk for each when it is made.
+            max_bytes: 2 << 30,
             replicas: 1,
         }
     }

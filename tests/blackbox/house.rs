@@ -434,6 +434,11 @@ pub struct Person {
 }
 
 impl Person {
+    /// The same client with another token.
+    pub fn with_token(&self, token: &str) -> Self {
+        Self { token: token.to_owned(), ..self.clone() }
+    }
+
     pub async fn sign_up(&mut self, name: &str, role: &str) -> Reply {
         self.username = name.to_owned();
         let body = json!({ "username": name, "password": PASSWORD, "nickname": name, "role": role });

@@ -117,7 +117,7 @@ async fn a_token_says_who_one_is_and_nothing_else_does() {
 
     // ID-03, ID-04, ID-07: not with a changed token, no token, a refresh token, or a token signed by nobody.
     let me_with = async |token: &str| {
-        let stranger = Person { token: token.to_owned(), ..house.stranger() };
+        let stranger = house.stranger().with_token(token);
         (stranger.get("/v1/auth/me").await.status, stranger.get("/v1/members/me").await.status)
     };
     let [head, body, signature] = mina.token.split('.').collect::<Vec<_>>()[..] else { panic!("three parts") };
@@ -155,7 +155,7 @@ async fn a_refresh_token_is_good_once_and_a_second_use_ends_its_family() {
     mina.sign_up("mina", "reader").await.is(201);
     let first = cookie(&mina.log_in().await);
     let second = refresh(&mina, &first).await.is(200);
-    let renewed = Person { token: second.str("accessToken"), ..mina.clone() };
+    let renewed = mina.with_token(&second.str("accessToken"));
     assert_eq!(renewed.get("/v1/auth/me").await.is(200).str("username"), "mina");
     let second = cookie(&second);
     assert_ne!(first, second);

@@ -7,7 +7,7 @@ use axum::extract::State;
 use maru_schemas::CONTEXTS;
 use maru_schemas::members::Role;
 use maru_schemas::outcome::Outcome;
-use maru_streams::write::transact::{handled, sender_of};
+use maru_streams::write::transact::{handled, sent};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -88,9 +88,8 @@ async fn get_command(
         }));
     }
     // Nobody has handled it yet; the stream knows whether it was sent, and by whom.
-    let sender = sender_of(&door.nats, command_id).await.map_err(Problem::unavailable)?;
-    match sender {
-        Some(actor) if is_mine(&actor) => Ok(Json(CommandStatus {
+    match sent(&door.nats, command_id).await.map_err(Problem::unavailable)? {
+        Some(sent) if is_mine(&sent.actor) => Ok(Json(CommandStatus {
             command_id,
             status: "pending",
             ..CommandStatus::default()

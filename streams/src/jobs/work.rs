@@ -154,7 +154,7 @@ async fn bury(shared: &Shared, lease: &Lease, delivery: Option<Arc<Delivery>>, r
     };
     match dead::store(&shared.dead, &letter, &lease.message).await {
         Ok(()) => {
-            tracing::error!(lane = %shared.name, seq = letter.seq, attempts, %reason, "given up: it is in the dead letters");
+            tracing::error!(lane = %shared.name, subject = %letter.subject, seq = letter.seq, attempts, %reason, "given up: it is in the dead letters");
             metrics::counter!("maru_dead_letters_total", "lane" => shared.name.clone(), "reason" => reason.code)
                 .increment(1);
             settle::term(&shared.held.nats, lease, reason.code).await;

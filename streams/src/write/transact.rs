@@ -170,19 +170,32 @@ pub async fn handled(store: &Store, context: &'static str, command: Uuid) -> Res
         .transpose()
 }
 
-/// Who sent a command that is still in COMMANDS, whether it was handled or not.
+/// A command as it was sent: by whom, and what was asked, as a keyed hash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sent {
+    /// Who sent it.
+    pub actor: String,
+    /// What was asked.
+    pub fingerprint: Option<String>,
+}
+
+/// A command that is still in COMMANDS, whether it was handled or not.
 ///
 /// # Errors
 /// When the stream cannot be asked.
-pub async fn sender_of(nats: &Nats, command: Uuid) -> Result<Option<String>, TopologyError> {
+pub async fn sent(nats: &Nats, command: Uuid) -> Result<Option<Sent>, TopologyError> {
     let failed = |why: &dyn std::fmt::Display| TopologyError::new("look for a command", why);
     let stream = nats
         .jetstream()
         .get_stream_no_info(COMMANDS)
         .await
         .map_err(|error| failed(&error))?;
+    let header = |headers: &async_nats::HeaderMap, name: &str| headers.get(name).map(ToString::to_string);
     match stream.direct_get_last_for_subject(format!("cmd.*.*.v1.{command}")).await {
-        Ok(message) => Ok(message.headers.get("maru-actor").map(|actor| actor.to_string())),
+        Ok(message) => Ok(header(&message.headers, "maru-actor").map(|actor| Sent {
+            actor,
+            fingerprint: header(&message.headers, "maru-fingerprint"),
+        })),
         Err(error) if error.kind() == DirectGetErrorKind::NotFound => Ok(None),
         Err(error) => Err(failed(&error)),
     }
@@ -198,8 +211,9 @@ pub async fn pending(store: &Store, context: &'static str, aggregate: Uuid) -> R
         .query(format!("RETURN {PENDING}"))
         .bind(("pending", pending_range(context, aggregate)))
         .await?;
-    let rows: Option<serde_json::Value> = rows.take(0)?;
-    serde_json::from_value(rows.unwrap_or_default()).map_err(StoreError::Row)
+    // As a value: taken as an option, a list of any other length than one would come out as none.
+    let rows: surrealdb::types::Value = rows.take(0)?;
+    serde_json::from_value(rows.into_json_value()).map_err(StoreError::Row)
 }
 
 fn pending_range(context: &'static str, aggregate: Uuid) -> RecordId {
@@ -277,7 +291,7 @@ async fn try_once<C: Context>(
     let text = if is_plain { NOTE.to_owned() } else { commit_text(expected == 0) };
     Ok(match classify(store.db().query(text).bind(vars).await) {
         Tx::Done(rows) => {
-            let rows = serde_json::Value::from_value(rows)?;
+            let rows = rows.into_json_value();
             Ok(Committed {
                 outcome,
                 already: false,

@@ -1,0 +1,8 @@
+//! The machinery against a real nats-server and a real database: what is published is stored, what is
+//! delivered is done once, what is decided is committed whole, and what is seen follows from it.
+
+mod lanes;
+mod publishing;
+mod seeing;
+mod toys;
+mod writing;

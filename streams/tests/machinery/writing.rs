@@ -1,0 +1,235 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::future::join_all;
+use maru_schemas::outcome::Outcome;
+use maru_streams::effects::{Begun, Effects};
+use maru_streams::jobs::{Lane, Policy};
+use maru_streams::store::{Key, Part, Store};
+use maru_streams::tail;
+use maru_streams::testing::faults::{CrashOnce, Twice};
+use maru_streams::testing::{World, until};
+use maru_streams::topology::{COMMANDS, DEAD, EVENTS};
+use maru_streams::write::commands::Commands;
+use maru_streams::write::transact::{handled, pending, transact};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::toys::{self, Boxes, Command, Held};
+
+const POLICY: Policy = Policy {
+    concurrency: 10,
+    timeout: Duration::from_secs(20),
+    retries: 3,
+    first_retry: Duration::from_millis(50),
+};
+
+fn lane(world: &World) -> Lane {
+    Lane {
+        name: "cmd-reviews".into(),
+        stream: COMMANDS,
+        filters: vec!["cmd.reviews.>".into()],
+        policy: POLICY,
+        handler: Arc::new(Commands::<Boxes>::new(world.nats.clone(), world.store.clone(), world.outbox())),
+    }
+}
+
+async fn held(store: &Store, subject: Uuid) -> (u64, u64) {
+    let (version, held): (u64, Held) = store.state("reviews", subject).await.unwrap().unwrap_or_default();
+    (version, held.sum)
+}
+
+/// Everything in EVENTS: for each aggregate the versions in the order of the stream.
+async fn versions(world: &World) -> HashMap<Uuid, Vec<u64>> {
+    let count = world.count(EVENTS).await;
+    let events = tail::events(&world.nats, Some(0)).await.unwrap();
+    let mut versions: HashMap<Uuid, Vec<u64>> = HashMap::new();
+    let mut events = std::pin::pin!(events.take(usize::try_from(count).unwrap()));
+    while let Some(event) = events.next().await {
+        let event = event.unwrap();
+        versions.entry(event.envelope.subject).or_default().push(event.envelope.version.unwrap());
+    }
+    versions
+}
+
+/// Thirty-two commands on one box at the same moment, each of them twice.
+async fn race(world: World) {
+    let subject = Uuid::from_u128(7);
+    let outcomes = join_all((0..64_u128).map(|n| {
+        let (store, id) = (world.store.clone(), Uuid::from_u128(100 + n % 32));
+        tokio::spawn(async move {
+            let envelope = toys::envelope(id, subject);
+            loop {
+                // Sixty-four on one row collide more often than one command is patient; the lane would
+                // have it delivered again, and so does this.
+                if let Ok(committed) = transact::<Boxes>(&store, &envelope, &Command::Put { amount: 10 }).await {
+                    return (id, committed);
+                }
+            }
+        })
+    }))
+    .await;
+    let mut first = 0;
+    let mut versions = HashMap::new();
+    for outcome in outcomes {
+        let (id, committed) = outcome.unwrap();
+        first += usize::from(!committed.already);
+        let Outcome::Done { version, .. } = committed.outcome else { panic!("refused") };
+        assert_eq!(*versions.entry(id).or_insert(version), version, "one command, one outcome");
+    }
+    assert_eq!(first, 32, "each command takes effect once");
+    assert_eq!(held(&world.store, subject).await, (64, 320));
+    let mut versions: Vec<u64> = versions.into_values().collect();
+    versions.sort_unstable();
+    assert_eq!(versions, (1..=32).map(|n| n * 2).collect::<Vec<_>>());
+    assert_eq!(pending(&world.store, "reviews", subject).await.unwrap().len(), 64);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn racing_commands_take_effect_once_each_in_memory() {
+    race(World::new(&[]).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn racing_commands_take_effect_once_each_on_disk() {
+    race(World::on_disk(&[]).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_is_the_same_when_asked_again() {
+    let world = World::new(&[]).await;
+    let (id, subject) = (Uuid::from_u128(1), Uuid::from_u128(2));
+    let too_much = Command::Put { amount: 20_000 };
+    let first = transact::<Boxes>(&world.store, &toys::envelope(id, subject), &too_much).await.unwrap();
+    let again = transact::<Boxes>(&world.store, &toys::envelope(id, subject), &too_much).await.unwrap();
+    assert!(matches!(&first.outcome, Outcome::Refused { code, http: 409, .. } if code == "BOXES_FULL"));
+    assert_eq!(first.outcome, again.outcome);
+    assert!(!first.already && again.already);
+    assert_eq!(held(&world.store, subject).await, (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_for_something_else_is_told_apart_from_a_repeat() {
+    let world = World::new(&[]).await;
+    let mut envelope = toys::envelope(Uuid::from_u128(1), Uuid::from_u128(2));
+    envelope.fingerprint = Some("one".into());
+    transact::<Boxes>(&world.store, &envelope, &Command::Put { amount: 1 }).await.unwrap();
+    envelope.fingerprint = Some("another".into());
+    let mixed_up = transact::<Boxes>(&world.store, &envelope, &Command::Put { amount: 2 }).await.unwrap();
+    assert!(matches!(mixed_up.outcome, Outcome::Refused { http: 422, .. }));
+    assert_eq!(held(&world.store, Uuid::from_u128(2)).await.1, 1);
+}
+
+/// Sends commands to several boxes, and checks that each took effect once, in order, and is told.
+async fn all_is_well(world: &World, boxes: u128, each: u128) {
+    let sent = (0..boxes * each).map(|n| toys::put(&world.commands, Uuid::from_u128(1000 + n), Uuid::from_u128(n % boxes), 3));
+    join_all(sent).await;
+    let events = u64::try_from(boxes * each * 2).unwrap();
+    until("every event is in the stream", async || world.count(EVENTS).await >= events).await;
+    until("nothing is left in the outbox", async || {
+        let mut left = 0;
+        for n in 0..boxes {
+            left += pending(&world.store, "reviews", Uuid::from_u128(n)).await.unwrap().len();
+        }
+        left == 0
+    })
+    .await;
+    assert_eq!(world.count(EVENTS).await, events, "no event twice");
+    for (subject, versions) in versions(world).await {
+        assert_eq!(versions, (1..=u64::try_from(each * 2).unwrap()).collect::<Vec<_>>(), "{subject}");
+        assert_eq!(held(&world.store, subject).await.1, u64::try_from(each * 3).unwrap());
+    }
+    assert_eq!(world.count(DEAD).await, 0);
+    let last = handled(&world.store, "reviews", Uuid::from_u128(1000)).await.unwrap().unwrap();
+    assert!(matches!(last.outcome, Outcome::Done { seq: Some(_), .. }), "the inbox knows the token");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_message_twice_is_every_effect_once() {
+    let world = World::new(&[]).await;
+    let lane = Twice::wrap(lane(&world));
+    world.apply(&[lane.consumer()]).await;
+    let running = lane.start(&world.engine);
+    all_is_well(&world, 5, 20).await;
+    running.stop(Duration::from_secs(5)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_survives_a_crash_at_every_step() {
+    for step in 0.. {
+        let world = World::new(&[]).await;
+        let crashes = Arc::new(AtomicUsize::new(0));
+        let lane = CrashOnce::wrap(lane(&world), step, Arc::clone(&crashes));
+        world.apply(&[lane.consumer()]).await;
+        let running = lane.start(&world.engine);
+        all_is_well(&world, 3, 4).await;
+        running.stop(Duration::from_secs(5)).await;
+        if crashes.load(Ordering::SeqCst) == 0 {
+            assert!(step >= 3, "the handler has more steps than {step}");
+            return;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sweeper_publishes_what_a_crash_left_lying() {
+    let world = World::new(&[]).await;
+    let subject = Uuid::from_u128(2);
+    for n in 0..3 {
+        let envelope = toys::envelope(Uuid::from_u128(n), subject);
+        transact::<Boxes>(&world.store, &envelope, &Command::Put { amount: 4 }).await.unwrap();
+    }
+    assert_eq!(world.count(EVENTS).await, 0);
+    let stop = CancellationToken::new();
+    let sweeper = tokio::spawn(world.outbox().sweep(stop.clone()));
+    until("the events are in the stream", async || world.count(EVENTS).await == 6).await;
+    until("the outbox is empty", async || {
+        pending(&world.store, "reviews", subject).await.unwrap().is_empty()
+    })
+    .await;
+    assert_eq!(versions(&world).await[&subject], [1, 2, 3, 4, 5, 6]);
+    stop.cancel();
+    sweeper.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_ledger_says_once_maybe_and_not() {
+    let world = World::new(&[]).await;
+    let effects = Effects::new(world.store.clone());
+    let job = Uuid::from_u128(1);
+    let Begun::Now(lost) = effects.begin::<String>(job, "call").await.unwrap() else { panic!("new") };
+    assert!(!lost.maybe_made);
+    // Whoever began it is not heard of again; the next one is told that it may have been made.
+    let Begun::Now(second) = effects.begin::<String>(job, "call").await.unwrap() else { panic!("open") };
+    assert!(second.maybe_made);
+    assert!(!effects.done(&lost, &"late").await.unwrap(), "an old fence counts no more");
+    assert!(effects.failed(&second).await.unwrap());
+    let Begun::Now(third) = effects.begin::<String>(job, "call").await.unwrap() else { panic!("failed") };
+    assert!(!third.maybe_made);
+    assert!(effects.done(&third, &"answer").await.unwrap());
+    assert!(matches!(effects.begin::<String>(job, "call").await.unwrap(), Begun::Before(answer) if answer == "answer"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_is_read_forward_page_by_page() {
+    let world = World::new(&[]).await;
+    for n in 0..25_i64 {
+        for owner in ["a", "b"] {
+            let key = Key::new("book_home", [Part::from(owner), Part::Number(n)]);
+            assert!(world.store.create(&key, &serde_json::json!({ "n": n })).await.unwrap());
+            assert!(!world.store.create(&key, &serde_json::json!({ "n": -1 })).await.unwrap());
+        }
+    }
+    let (mut after, mut seen) = (Vec::new(), Vec::new());
+    loop {
+        let page: Vec<(Vec<Part>, serde_json::Value)> =
+            world.store.page("book_home", &[Part::from("a")], &after, 10).await.unwrap();
+        let Some((key, _)) = page.last() else { break };
+        after.clone_from(key);
+        seen.extend(page.iter().map(|(_, row)| row["n"].as_i64().unwrap()));
+    }
+    assert_eq!(seen, (0..25).collect::<Vec<_>>());
+}
