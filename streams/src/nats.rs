@@ -46,7 +46,7 @@ impl Nats {
     /// # Errors
     /// When the server cannot be reached or is older than 2.14.
     pub async fn connect(url: &str, name: &str) -> Result<Self, NatsError> {
-        let (connected, connects) = watch::channel(0_u64);
+        let (connected, mut connects) = watch::channel(0_u64);
         let client = ConnectOptions::new()
             .name(name)
             // The default notices a silent peer after three minutes only.
@@ -72,6 +72,9 @@ impl Nats {
                 found: client.server_info().version,
             });
         }
+        // The news of the first connection comes a moment later; whoever begins to listen before it would
+        // take it for a second one.
+        let _ = tokio::time::timeout(API_TIMEOUT, connects.wait_for(|count| *count > 0)).await;
         let context = jetstream::context::ContextBuilder::new()
             .timeout(API_TIMEOUT)
             .build(client.clone());

@@ -78,13 +78,18 @@ pub fn maru_up(data: &Path, api: u16, metrics: u16) -> Command {
 }
 
 /// Polls until something is there, and fails with `what` if it is not within twenty seconds.
-pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
-    let until = Instant::now() + PATIENCE;
+pub async fn eventually<T>(what: &str, look: impl AsyncFnMut() -> Option<T>) -> T {
+    within(PATIENCE, what, look).await
+}
+
+/// The same with another patience: a crash leaves messages that come again only after half a minute.
+pub async fn within<T>(patience: Duration, what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let until = Instant::now() + patience;
     loop {
         if let Some(found) = look().await {
             return found;
         }
-        assert!(Instant::now() < until, "never happened within {PATIENCE:?}: {what}");
+        assert!(Instant::now() < until, "never happened within {patience:?}: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -222,7 +227,7 @@ impl House {
     }
 
     fn last_words(&self) -> String {
-        let log = self.log();
+        let log: Vec<String> = self.log().into_iter().filter(|line| !line.contains("\"topology\"")).collect();
         log[log.len().saturating_sub(30)..].join("\n")
     }
 
@@ -315,9 +320,9 @@ impl House {
         streams
     }
 
-    /// Waits until nothing is left to do anywhere.
+    /// Waits until nothing is left to do anywhere. What a crash left unsettled comes again after half a minute.
     pub async fn settles(&self) {
-        let until = Instant::now() + Duration::from_secs(40);
+        let until = Instant::now() + Duration::from_secs(70);
         loop {
             let left: BTreeMap<_, _> = self.streams().await.left.into_iter().filter(|(_, left)| *left > 0).collect();
             if left.is_empty() && self.metric("maru_lane_in_flight", &[]).await == 0.0 {

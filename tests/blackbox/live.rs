@@ -1,1 +1,164 @@
-//! To come.
+//! What happens to one's own things, as it happens.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::house::{House, PATIENCE, Person};
+
+#[derive(Debug, Clone, PartialEq)]
+struct Event {
+    id: u64,
+    kind: String,
+    data: Value,
+}
+
+struct Listener {
+    bytes: Pin<Box<dyn Stream<Item = reqwest::Result<Vec<u8>>> + Send>>,
+    text: String,
+}
+
+impl Listener {
+    async fn open(person: &Person, last: Option<u64>) -> Self {
+        let mut request = person.request(Method::GET, "/v1/live");
+        if let Some(last) = last {
+            request = request.header("last-event-id", last);
+        }
+        let answer = request.send().await.expect("an answer");
+        assert_eq!(answer.status(), 200);
+        assert_eq!(answer.headers()["content-type"], "text/event-stream");
+        let bytes = answer.bytes_stream().map(|bytes| bytes.map(|bytes| bytes.to_vec()));
+        let mut listener = Self { bytes: Box::pin(bytes), text: String::new() };
+        let hello = listener.next().await.expect("a first event");
+        assert_eq!(hello.kind, "hello");
+        if let Some(last) = last {
+            assert_eq!(hello.id, last);
+        }
+        listener
+    }
+
+    /// The next event; None at the end of the stream.
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            while let Some(end) = self.text.find("\n\n") {
+                let block: String = self.text.drain(..end + 2).collect();
+                let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+                if let (Some(id), Some(kind), Some(data)) = (field("id:"), field("event:"), field("data:")) {
+                    let id = id.parse().expect("a sequence");
+                    let data = serde_json::from_str(data).expect("json");
+                    return Some(Event { id, kind: kind.to_owned(), data });
+                }
+            }
+            let bytes = tokio::time::timeout(PATIENCE, self.bytes.next()).await.expect("an event in time")?;
+            self.text.push_str(&String::from_utf8_lossy(&bytes.ok()?));
+        }
+    }
+
+    async fn up_to(&mut self, kind: &str) -> Vec<Event> {
+        let mut events = Vec::new();
+        loop {
+            let event = self.next().await.expect("the stream goes on");
+            events.push(event.clone());
+            if event.kind == kind {
+                return events;
+            }
+        }
+    }
+}
+
+fn kinds(events: &[Event]) -> Vec<&str> {
+    events.iter().map(|event| event.kind.as_str()).collect()
+}
+
+#[tokio::test]
+async fn a_story_is_followed_in_order_resumed_without_loss_and_seen_by_nobody_else() {
+    let house = House::new().await;
+    let (mina, juno) = (house.author("mina").await, house.reader("juno").await);
+    house.get("/v1/live").await.is_problem(401, "NOT_SIGNED_IN");
+    let odd = mina.send(Method::GET, "/v1/live", &[("last-event-id", "yesterday")], None).await;
+    odd.is_problem(400, "BAD_REQUEST");
+    let (mut hers, mut his) = (Listener::open(&mina, None).await, Listener::open(&juno, None).await);
+
+    let body = json!({ "title": "Followed", "synopsis": "SECRET-SYNOPSIS of a star.", "price": 5 });
+    let book = mina.post("/v1/books", body).await.is(201).id();
+    mina.post(&format!("/v1/books/{book}/ai-draft"), json!({})).await.is(202);
+    let events = hers.up_to("image_attached").await;
+    let wanted = [
+        "book_created",
+        "story_requested",
+        "story_started",
+        "story_attached",
+        "image_requested",
+        "image_started",
+        "image_attached",
+    ];
+    assert_eq!(kinds(&events), wanted);
+    assert!(events.windows(2).all(|pair| pair[0].id < pair[1].id), "{events:?}");
+    for (nth, event) in events.iter().enumerate() {
+        assert_eq!((&event.data["id"], &event.data["version"]), (&json!(book), &json!(nth + 1)), "{event:?}");
+        assert_eq!(event.data["context"], "books");
+        // NT-05: ids, never words.
+        assert!(!event.data.to_string().contains("SECRET") && !event.data.to_string().contains("Followed"), "{event:?}");
+    }
+
+    // Who was away gets exactly what they missed, and then what happens.
+    let mut again = Listener::open(&mina, Some(events[1].id)).await;
+    mina.post(&format!("/v1/books/{book}/publish"), Value::Null).await.is(200);
+    let missed = again.up_to("book_published").await;
+    assert_eq!(missed[..5], events[2..]);
+    assert_eq!(missed.len(), 6);
+    assert_eq!(hers.up_to("book_published").await, missed[5..]);
+    let mut now = Listener::open(&mina, Some(missed[5].id)).await;
+    mina.patch(&format!("/v1/books/{book}"), json!({ "price": 6 })).await.is(200);
+    assert_eq!(kinds(&now.up_to("book_edited").await), ["book_edited"]);
+
+    // Nothing of hers was his: the first that he sees is his own.
+    juno.buys(&book, "4242 4242 4242 4242", "COMPLETED").await;
+    let seen = his.up_to("purchase_completed").await;
+    assert_eq!(seen[0].kind, "purchase_requested", "{seen:?}");
+    assert!(seen.iter().all(|event| event.data["context"] != "books"), "{seen:?}");
+    let all_of_his = Listener::open(&juno, Some(0)).await.up_to("purchase_completed").await;
+    assert!(!all_of_his.iter().any(|event| event.data["id"] == book.as_str()), "{all_of_his:?}");
+
+    // And she sees nothing of his purchase: the next of hers is hers.
+    hers.up_to("book_edited").await;
+    mina.delete(&format!("/v1/books/{book}")).await.is(200);
+    assert_eq!(kinds(&hers.up_to("book_withdrawn").await), ["book_withdrawn"]);
+
+    // A stream in which nothing is missed over many interruptions.
+    let mut last = events[0].id;
+    let mut seen = Vec::new();
+    for round in 0..5 {
+        let mut listener = Listener::open(&mina, Some(last)).await;
+        for _ in 0..2 {
+            let Ok(Some(event)) = tokio::time::timeout(Duration::from_secs(5), listener.next()).await else {
+                panic!("an event of round {round}")
+            };
+            last = event.id;
+            seen.push(event.kind);
+        }
+        drop(listener);
+        mina.post("/v1/books", json!({ "title": format!("Round {round}") })).await.is(201);
+    }
+    let wanted = [&wanted[1..], &["book_published", "book_edited", "book_withdrawn", "book_created"]].concat();
+    assert_eq!(seen, wanted);
+
+    // It ends when the house does.
+    house.ends_well().await;
+    assert!(house.stop().await.success());
+    assert_eq!(hers.up_to_end().await, 5);
+}
+
+impl Listener {
+    /// How many events come before the stream ends.
+    async fn up_to_end(&mut self) -> usize {
+        let mut count = 0;
+        while self.next().await.is_some() {
+            count += 1;
+        }
+        count
+    }
+}

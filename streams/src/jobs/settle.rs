@@ -12,6 +12,8 @@ use crate::nats::Nats;
 /// How long a confirmation may take. Requests in flight when a connection drops are simply lost.
 const CONFIRM: Duration = Duration::from_secs(2);
 const TRIES: u32 = 3;
+/// How long the server may be away before a settlement is left to the redelivery.
+const AWAY: Duration = Duration::from_secs(10);
 
 async fn tell(nats: &Nats, reply: &str, what: String) -> bool {
     if reply.is_empty() || !nats.is_connected() {
@@ -31,7 +33,9 @@ async fn settle(nats: &Nats, lease: &Lease, what: String, finished: bool) {
             lease.settled(finished);
             return;
         }
-        if !nats.is_connected() {
+        // Lost on the way: as soon as the connection is back, the next try is worth making.
+        let mut connects = nats.connects();
+        if !nats.is_connected() && tokio::time::timeout(AWAY, connects.changed()).await.is_err() {
             break;
         }
     }

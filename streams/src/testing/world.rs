@@ -118,10 +118,14 @@ impl World {
         topology::apply(&self.nats, consumers, SIZE).await.expect("the topology");
     }
 
-    /// How many messages a stream holds.
+    /// How many messages a stream holds; asked again while the server is away.
     pub async fn count(&self, stream: &str) -> u64 {
-        let stream = self.nats.jetstream().get_stream(stream).await.expect("the stream");
-        stream.cached_info().state.messages
+        for _ in 0..10 {
+            if let Ok(stream) = self.nats.jetstream().get_stream(stream).await {
+                return stream.cached_info().state.messages;
+            }
+        }
+        panic!("the server does not tell about {stream}");
     }
 }
 
@@ -150,9 +154,10 @@ impl MovableClock {
     }
 }
 
-/// Waits until something is so, and fails the test with `what` if it is not within twenty seconds.
+/// Waits until something is so, and fails the test with `what` if it is not within three quarters of a
+/// minute: longer than the server waits before it delivers again what got lost on the way.
 pub async fn until<F: AsyncFnMut() -> bool>(what: &str, mut is_so: F) {
-    let waited = tokio::time::timeout(Duration::from_secs(20), async {
+    let waited = tokio::time::timeout(Duration::from_secs(45), async {
         while !is_so().await {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }

@@ -1,0 +1,189 @@
+//! A house in a test: every lane at work, possibly made to suffer, and people who command it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use maru_schemas::books::{self, Book, Books, WorkStatus};
+use maru_schemas::envelope::{Actor, Envelope};
+use maru_schemas::ids::{self, AccountId, BookId, MemberId, PurchaseId};
+use maru_schemas::members::{self, Members, Role};
+use maru_schemas::message::{Contract, Message};
+use maru_schemas::outcome::Outcome;
+use maru_schemas::payments::TestCard;
+use maru_schemas::purchases::{self, Purchase, Purchases};
+use maru_streams::jobs::Lane;
+use maru_streams::publish::Outgoing;
+use maru_streams::store::Key;
+use maru_streams::subject::{Subject, kind_of};
+use maru_streams::testing::{World, until};
+use maru_streams::topology::DEAD;
+use maru_streams::write::transact::handled;
+use maru_workers::house::{House, Parts, Working};
+use maru_workers::ports::ai::{Ai, AiError, ImageBrief, StoryBrief};
+use maru_workers::ports::sandbox::{Account, Sandbox};
+use uuid::Uuid;
+
+pub const MINA: MemberId = MemberId(Uuid::from_u128(0xa11ce));
+pub const JUNO: MemberId = MemberId(Uuid::from_u128(0xb0b));
+
+/// Writes at once, and counts how often it was asked.
+#[derive(Default)]
+pub struct Counting {
+    pub stories: AtomicUsize,
+    pub images: AtomicUsize,
+}
+
+impl Ai for Counting {
+    fn write_story<'a>(&'a self, brief: &'a StoryBrief) -> BoxFuture<'a, Result<String, AiError>> {
+        self.stories.fetch_add(1, Ordering::SeqCst);
+        Box::pin(async move { Ok(format!("{}: once upon a time. {}", brief.title, brief.synopsis)) })
+    }
+
+    fn paint_image<'a>(&'a self, _: &'a ImageBrief) -> BoxFuture<'a, Result<Vec<u8>, AiError>> {
+        self.images.fetch_add(1, Ordering::SeqCst);
+        Box::pin(async { Ok(b"\x89PNG\r\n\x1a\n".to_vec()) })
+    }
+}
+
+pub struct Village {
+    pub world: World,
+    pub ai: Arc<Counting>,
+    pub bank: Sandbox,
+    working: Working,
+}
+
+impl Village {
+    /// Every lane at work, each put through `wrap` first.
+    pub async fn new(wrap: impl FnMut(Lane) -> Lane) -> Self {
+        let world = World::new(&[]).await;
+        let ai = Arc::new(Counting::default());
+        let bank = Sandbox::new(world.store.clone());
+        let house = House::new(Parts {
+            nats: world.nats.clone(),
+            store: world.store.clone(),
+            clock: world.clock.clock(),
+            ai: Arc::clone(&ai) as Arc<dyn Ai>,
+            bank: Arc::new(bank.clone()),
+            bank_timeout: Duration::from_millis(300),
+        });
+        world.apply(&house.consumers()).await;
+        let working = house.wrap(wrap).start(&[]);
+        let village = Self { world, ai, bank, working };
+        village.join(MINA, "mina", Role::Author).await;
+        village.join(JUNO, "juno", Role::Reader).await;
+        village
+    }
+
+    async fn join(&self, member: MemberId, name: &str, role: Role) {
+        let command = members::Command::RegisterAccount {
+            member,
+            username: name.into(),
+            nickname: name.into(),
+            role,
+            sealed_hash: "sealed".into(),
+        };
+        self.ask::<Members>(Actor::Anonymous, AccountId::of_username(name), name, &command).await;
+    }
+
+    /// Sends a command, as the door does, and waits for its outcome.
+    pub async fn ask<C: Contract>(
+        &self,
+        actor: Actor,
+        subject: impl Into<Uuid>,
+        name: &str,
+        command: &C::Command,
+    ) -> Outcome {
+        let subject = subject.into();
+        let id = ids::named("test", &format!("{subject} {name}"));
+        let envelope = Envelope {
+            id,
+            kind: kind_of(C::CONTEXT, command.kind()),
+            source: "test".into(),
+            time: self.world.clock.clock().now(),
+            subject,
+            actor,
+            correlation: id,
+            causation: None,
+            version: None,
+            owner: None,
+            fingerprint: None,
+            reply: None,
+            traceparent: None,
+        };
+        let at = Subject::Command { context: C::CONTEXT, kind: command.kind(), id };
+        let body = serde_json::to_vec(command).unwrap();
+        self.world.commands.publish(Outgoing::new(at, &envelope, body.into(), true)).await.unwrap();
+        let mut outcome = None;
+        until(name, async || {
+            outcome = handled(&self.world.store, C::CONTEXT, id).await.unwrap();
+            outcome.is_some()
+        })
+        .await;
+        outcome.unwrap().outcome
+    }
+
+    pub async fn book(&self, id: BookId) -> Book {
+        self.world.store.state(books::CONTEXT, id).await.unwrap().map(|(_, book)| book).unwrap_or_default()
+    }
+
+    pub async fn purchase(&self, id: PurchaseId) -> Purchase {
+        self.world.store.state(purchases::CONTEXT, id).await.unwrap().map(|(_, it)| it).unwrap_or_default()
+    }
+
+    /// A published book with a story and an image, for 10 won.
+    pub async fn published(&self, n: u128) -> BookId {
+        let (id, mina) = (BookId(Uuid::from_u128(n)), Actor::Member(MINA));
+        let create = books::Command::CreateBook {
+            title: "The whale".into(),
+            synopsis: "A whale looks for a star.".into(),
+            contents: String::new(),
+            price: 10,
+            publish: false,
+        };
+        self.ask::<Books>(mina, id, "create", &create).await;
+        let story = books::Command::RequestStory { synopsis: None, image: true };
+        self.ask::<Books>(mina, id, "story", &story).await;
+        until("story and image are there", async || {
+            let book = self.book(id).await;
+            book.story.status == WorkStatus::Ready && book.painting.status == WorkStatus::Ready
+        })
+        .await;
+        self.ask::<Books>(mina, id, "publish", &books::Command::PublishBook {}).await;
+        id
+    }
+
+    /// Juno orders a book.
+    pub async fn buy(&self, book: BookId, name: &str, card: TestCard) -> (PurchaseId, Outcome) {
+        let id = PurchaseId::of(JUNO, book);
+        let edition = self.book(book).await.edition;
+        let command = purchases::Command::RequestPurchase { member: JUNO, book, edition, price: 10, card };
+        (id, self.ask::<Purchases>(Actor::Member(JUNO), id, name, &command).await)
+    }
+
+    pub async fn becomes(&self, id: PurchaseId, status: purchases::Status) -> Purchase {
+        until(&format!("the purchase is {status:?}"), async || self.purchase(id).await.status == status).await;
+        self.purchase(id).await
+    }
+
+    /// What the bank says of a purchase's payment.
+    pub async fn account(&self, purchase: &Purchase) -> Option<Account> {
+        self.bank.account(purchase.payment?.0).await.unwrap()
+    }
+
+    pub async fn count(&self, table: &'static str) -> usize {
+        let rows: Vec<(_, serde_json::Value)> = self.world.store.page(table, &[], &[], 1000).await.unwrap();
+        rows.len()
+    }
+
+    pub async fn row<T: serde::de::DeserializeOwned>(&self, key: &Key) -> Option<T> {
+        self.world.store.get(key).await.unwrap()
+    }
+
+    /// Nothing was given up, and everything stops in peace.
+    pub async fn ends_well(self) {
+        assert_eq!(self.world.count(DEAD).await, 0, "nothing is given up");
+        self.working.stop().await;
+    }
+}

@@ -1,0 +1,8 @@
+//! The flows on real servers: a book is written and sold, with a crash at every step of every lane, and
+//! with every message delivered twice. Whatever happens on the way, at the end there is one story, one
+//! charge, one refund, and nothing is left lying.
+
+mod house;
+mod life;
+mod money;
+mod views;
