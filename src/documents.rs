@@ -55,8 +55,14 @@ fn all() -> Result<Vec<(String, String)>, serde_json::Error> {
     let pretty = |value: &Value| serde_json::to_string_pretty(value).map(|text| text + "\n");
     let (_, openapi) = routes::api();
     let mut documents = vec![
-        ("schemas/openapi.json".to_owned(), pretty(&serde_json::to_value(openapi)?)?),
-        ("schemas/asyncapi.json".to_owned(), pretty(&maru_schemas::documents::asyncapi())?),
+        (
+            "schemas/openapi.json".to_owned(),
+            pretty(&serde_json::to_value(openapi)?)?,
+        ),
+        (
+            "schemas/asyncapi.json".to_owned(),
+            pretty(&maru_schemas::documents::asyncapi())?,
+        ),
         ("docs/problems.md".to_owned(), problems()),
     ];
     for (name, schema) in maru_schemas::documents::schemas() {

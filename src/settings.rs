@@ -24,7 +24,12 @@ pub struct Listen {
 #[derive(Args, Clone)]
 pub struct Metrics {
     /// Where Prometheus scrapes /metrics.
-    #[arg(long, env = "MARU_METRICS", default_value = "127.0.0.1:9090", value_name = "HOST:PORT")]
+    #[arg(
+        long,
+        env = "MARU_METRICS",
+        default_value = "127.0.0.1:9090",
+        value_name = "HOST:PORT"
+    )]
     pub metrics: SocketAddr,
 }
 
@@ -46,19 +51,37 @@ pub struct Limits {
 #[derive(Args, Clone)]
 pub struct Servers {
     /// The nats-server.
-    #[arg(long, env = "NATS_URL", default_value = "nats://127.0.0.1:4222", hide_env_values = true, value_name = "URL")]
+    #[arg(
+        long,
+        env = "NATS_URL",
+        default_value = "nats://127.0.0.1:4222",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
     pub nats: String,
     /// Its monitoring address; without it "accepted" counts as not written through.
     #[arg(long, env = "NATS_MONITOR_URL", value_name = "URL")]
     pub nats_monitor: Option<String>,
     /// The database: ws://host:8000, or surrealkv:///folder for one process alone.
-    #[arg(long, env = "MARU_DB_URL", default_value = "ws://127.0.0.1:8000", hide_env_values = true, value_name = "URL")]
+    #[arg(
+        long,
+        env = "MARU_DB_URL",
+        default_value = "ws://127.0.0.1:8000",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
     pub database: String,
     /// A user of the database's root level, for ws://.
     #[arg(long, env = "MARU_DB_USER", value_name = "NAME")]
     pub database_user: Option<String>,
     /// That user's password; as a variable only, so that it is in no process list.
-    #[arg(env = "MARU_DB_PASSWORD", hide_env_values = true, hide = true, long = "database-password-from-env", value_name = "PASSWORD")]
+    #[arg(
+        env = "MARU_DB_PASSWORD",
+        hide_env_values = true,
+        hide = true,
+        long = "database-password-from-env",
+        value_name = "PASSWORD"
+    )]
     pub database_password: Option<SecretString>,
 }
 
@@ -107,13 +130,24 @@ pub struct Outside {
     #[arg(long, env = "OPENAI_BASE_URL", value_name = "URL")]
     pub openai_base_url: Option<String>,
     /// Its key; as a variable only, so that it is in no process list.
-    #[arg(env = "OPENAI_API_KEY", hide_env_values = true, hide = true, long = "openai-api-key-from-env", value_name = "KEY")]
+    #[arg(
+        env = "OPENAI_API_KEY",
+        hide_env_values = true,
+        hide = true,
+        long = "openai-api-key-from-env",
+        value_name = "KEY"
+    )]
     pub openai_api_key: Option<SecretString>,
     /// The chat model that writes stories.
     #[arg(long, env = "MARU_STORY_MODEL", default_value = "gpt-4.1-mini", value_name = "NAME")]
     pub story_model: String,
     /// The model that paints images.
-    #[arg(long, env = "MARU_IMAGE_MODEL", default_value = "gpt-image-1-mini", value_name = "NAME")]
+    #[arg(
+        long,
+        env = "MARU_IMAGE_MODEL",
+        default_value = "gpt-image-1-mini",
+        value_name = "NAME"
+    )]
     pub image_model: String,
     /// The most tokens of a story.
     #[arg(long, env = "MARU_STORY_MAX_TOKENS", default_value_t = 2000, value_name = "N")]

@@ -14,7 +14,14 @@ pub struct Streams {
     #[command(subcommand)]
     what: What,
     /// The nats-server.
-    #[arg(long, env = "NATS_URL", default_value = "nats://127.0.0.1:4222", hide_env_values = true, global = true, value_name = "URL")]
+    #[arg(
+        long,
+        env = "NATS_URL",
+        default_value = "nats://127.0.0.1:4222",
+        hide_env_values = true,
+        global = true,
+        value_name = "URL"
+    )]
     nats: String,
     #[command(flatten)]
     size: settings::Streams,

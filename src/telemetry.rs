@@ -13,9 +13,13 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 /// Bounds for requests and transactions, in seconds.
-const QUICK: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+const QUICK: &[f64] = &[
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+];
 /// Bounds for the work of a lane, in seconds.
-const LONG: &[f64] = &[0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0];
+const LONG: &[f64] = &[
+    0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0,
+];
 /// Bounds for group sizes, in messages.
 const COUNTS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 200.0];
 
@@ -63,7 +67,10 @@ pub fn measure(listener: TcpListener) -> Result<(), Box<dyn std::error::Error>> 
         "/metrics",
         get(async move || {
             process.collect();
-            ([("content-type", "text/plain; version=0.0.4; charset=utf-8")], recorder.render())
+            (
+                [("content-type", "text/plain; version=0.0.4; charset=utf-8")],
+                recorder.render(),
+            )
         }),
     );
     tokio::spawn(async move {

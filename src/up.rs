@@ -53,9 +53,8 @@ impl Up {
         std::fs::create_dir_all(&self.data)?;
         let data = self.data.canonicalize()?;
         // The set-up step puts the server beside the sources, whatever folder the data is in.
-        let program = server::find(&data.join("bin")).or_else(|error| {
-            server::find(&PathBuf::from(".maru/bin")).map_err(|_| error)
-        })?;
+        let program = server::find(&data.join("bin"))
+            .or_else(|error| server::find(&PathBuf::from(".maru/bin")).map_err(|_| error))?;
         let server = tokio::task::spawn_blocking({
             let options = ServerOptions {
                 program,
@@ -97,7 +96,9 @@ impl Up {
         let api = self.listen.api;
         let storyteller = match &self.outside.openai_base_url {
             Some(url) => format!("stories and images by {url}"),
-            None => "stories and images by the built-in storyteller (samples; set OPENAI_BASE_URL for real ones)".to_owned(),
+            None => {
+                "stories and images by the built-in storyteller (samples; set OPENAI_BASE_URL for real ones)".to_owned()
+            }
         };
         if !std::io::stdout().is_terminal() {
             tracing::info!(%api, metrics = %self.metrics.metrics, nats = server.url(), lanes, durability, "maru is up");

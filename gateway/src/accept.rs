@@ -10,11 +10,11 @@
 
 use std::time::Duration;
 
+use axum::Json;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::Json;
 use maru_schemas::envelope::{Actor, Envelope, TRACEPARENT};
 use maru_schemas::ids;
 use maru_schemas::message::{Contract, Message};
@@ -29,9 +29,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::door::{Door, RequestId};
-use crate::problem::{
-    BAD_IDEMPOTENCY_KEY, KEY_REUSED, OUTCOME_UNKNOWN, Problem, STREAM_FULL, TOO_LARGE, UNAVAILABLE,
-};
+use crate::problem::{BAD_IDEMPOTENCY_KEY, KEY_REUSED, OUTCOME_UNKNOWN, Problem, STREAM_FULL, TOO_LARGE, UNAVAILABLE};
 
 /// How long a caller waits for the outcome who does not say otherwise.
 const WAIT: Duration = Duration::from_secs(5);
@@ -79,7 +77,10 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
         return Ok(None);
     };
     let key = value.to_str().unwrap_or_default().trim();
-    let key = key.strip_prefix('"').and_then(|key| key.strip_suffix('"')).unwrap_or(key);
+    let key = key
+        .strip_prefix('"')
+        .and_then(|key| key.strip_suffix('"'))
+        .unwrap_or(key);
     if (1..=200).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic()) {
         Ok(Some(key.to_owned()))
     } else {
@@ -109,12 +110,15 @@ fn preference(headers: &HeaderMap) -> (Duration, bool, Option<String>) {
 
 /// The caller's trace if they have one, else one that begins here.
 fn traceparent(headers: &HeaderMap, correlation: Uuid) -> String {
-    let theirs = headers.get(TRACEPARENT).and_then(|value| value.to_str().ok()).filter(|text| {
-        let parts: Vec<&str> = text.split('-').collect();
-        let is_hex = |text: &str, length| text.len() == length && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-        matches!(parts.as_slice(), ["00", trace, span, flags]
+    let theirs = headers
+        .get(TRACEPARENT)
+        .and_then(|value| value.to_str().ok())
+        .filter(|text| {
+            let parts: Vec<&str> = text.split('-').collect();
+            let is_hex = |text: &str, length| text.len() == length && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+            matches!(parts.as_slice(), ["00", trace, span, flags]
             if is_hex(trace, 32) && is_hex(span, 16) && is_hex(flags, 2))
-    });
+        });
     theirs.map_or_else(
         || {
             let trace = correlation.simple().to_string();
@@ -175,8 +179,11 @@ pub struct Accepted {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CommandState {
+    /// Nobody has answered yet.
     Pending,
+    /// It took effect.
     Done,
+    /// It was turned down.
     Refused,
 }
 
@@ -184,8 +191,11 @@ pub enum CommandState {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DurabilityName {
+    /// On disk.
     Fsynced,
+    /// On a majority of servers.
     Replicated,
+    /// With the operating system.
     Buffered,
 }
 
@@ -320,7 +330,10 @@ impl Taken {
         };
         put("location", location);
         put("preference-applied", self.preference);
-        put("maru-seq", self.done.and_then(|(_, seq)| seq).map(|seq| seq.to_string()));
+        put(
+            "maru-seq",
+            self.done.and_then(|(_, seq)| seq).map(|seq| seq.to_string()),
+        );
         put("maru-durability", Some(self.durability.as_str().to_owned()));
         put("etag", self.done.map(|(version, _)| format!("\"{version}\"")));
         put("idempotency-replayed", self.is_replay.then(|| "true".to_owned()));

@@ -50,7 +50,11 @@ pub fn finish(mut document: OpenApi) -> OpenApi {
         let writes = [&mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
         for operation in writes.into_iter().flatten() {
             problems(operation, path, &["409", "412", "422"]);
-            header(operation, "Idempotency-Key", "Repeating a request with the same key repeats its answer.");
+            header(
+                operation,
+                "Idempotency-Key",
+                "Repeating a request with the same key repeats its answer.",
+            );
             header(operation, "Prefer", "`wait=n` in seconds, or `respond-async`.");
             if operation.request_body.is_some() {
                 problems(operation, path, &["413", "415"]);
@@ -58,8 +62,16 @@ pub fn finish(mut document: OpenApi) -> OpenApi {
         }
         if let Some(operation) = &mut item.get {
             problems(operation, path, &[]);
-            if operation.tags.as_ref().is_some_and(|tags| tags.iter().any(|tag| tag != "members")) {
-                header(operation, "Maru-Min-Seq", "Wait until the view has read as far as this token.");
+            if operation
+                .tags
+                .as_ref()
+                .is_some_and(|tags| tags.iter().any(|tag| tag != "members"))
+            {
+                header(
+                    operation,
+                    "Maru-Min-Seq",
+                    "Wait until the view has read as far as this token.",
+                );
             }
         }
     }

@@ -123,7 +123,6 @@ impl Door {
 
     /// Everything that answers, with its layers. From the outside in: panics are caught, the request
     /// gets its id, is measured, the headers are set, who asks is known, the limits apply.
-    #[must_use]
     pub fn router(self: &Arc<Self>) -> Router {
         let (api, document) = routes::api();
         let limited = api
@@ -177,7 +176,10 @@ pub async fn serve(door: Arc<Door>, listener: TcpListener, stop: CancellationTok
 
 async fn request_id(mut request: Request, next: Next) -> Response {
     const NAME: HeaderName = HeaderName::from_static("x-request-id");
-    let theirs = request.headers().get(&NAME).and_then(|value| Uuid::parse_str(value.to_str().ok()?).ok());
+    let theirs = request
+        .headers()
+        .get(&NAME)
+        .and_then(|value| Uuid::parse_str(value.to_str().ok()?).ok());
     let id = theirs.unwrap_or_else(new_id);
     request.extensions_mut().insert(RequestId(id));
     let span = tracing::info_span!("request", id = %id, method = %request.method(), route = route(&request));
@@ -243,7 +245,6 @@ async fn headers(request: Request, next: Next) -> Response {
     response
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the layer wants it so")]
 fn panicked(_: Box<dyn std::any::Any + Send + 'static>) -> Response {
     Problem::internal("a handler panicked; the log has the place").into_response()
 }

@@ -7,8 +7,8 @@
 //! Start with [`routes`]; every error that leaves the door is made in [`problem`].
 
 pub mod accept;
-pub mod door;
 pub mod documents;
+pub mod door;
 pub mod keys;
 pub mod limits;
 pub mod live;

@@ -40,7 +40,8 @@ impl Limits {
     /// requests altogether at the same time.
     #[must_use]
     pub fn new(per_second: NonZeroU32, at_once: usize) -> Self {
-        let quota = Quota::per_second(per_second).allow_burst(per_second.saturating_mul(NonZeroU32::MIN.saturating_add(1)));
+        let quota =
+            Quota::per_second(per_second).allow_burst(per_second.saturating_mul(NonZeroU32::MIN.saturating_add(1)));
         Self {
             callers: RateLimiter::keyed(quota),
             places: Arc::new(Semaphore::new(at_once)),

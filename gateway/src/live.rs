@@ -69,7 +69,9 @@ pub async fn stream(door: &Arc<Door>, member: MemberId, headers: &HeaderMap) -> 
                 .to_str()
                 .ok()
                 .and_then(|text| text.trim().parse::<u64>().ok())
-                .ok_or_else(|| Problem::from(BAD_REQUEST).because("Last-Event-ID takes the id of an event from here."))?,
+                .ok_or_else(|| {
+                    Problem::from(BAD_REQUEST).because("Last-Event-ID takes the id of an event from here.")
+                })?,
         ),
         None => None,
     };
@@ -85,7 +87,9 @@ pub async fn stream(door: &Arc<Door>, member: MemberId, headers: &HeaderMap) -> 
         .data("{}");
     let events = match last {
         Some(last) if newest.saturating_sub(last) <= FURTHEST_BACK => {
-            let events = tail::events(&door.nats, Some(last)).await.map_err(Problem::unavailable)?;
+            let events = tail::events(&door.nats, Some(last))
+                .await
+                .map_err(Problem::unavailable)?;
             events
                 .take_while(|event| std::future::ready(event.is_ok()))
                 .filter_map(move |event| std::future::ready(event.ok().and_then(|event| told(member, &event))))
@@ -134,5 +138,10 @@ fn told(member: MemberId, event: &Passing) -> Option<Event> {
         "commandId": event.envelope.causation,
         "data": body["data"],
     });
-    Some(Event::default().event(kind).id(event.seq.to_string()).data(data.to_string()))
+    Some(
+        Event::default()
+            .event(kind)
+            .id(event.seq.to_string())
+            .data(data.to_string()),
+    )
 }

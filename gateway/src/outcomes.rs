@@ -57,7 +57,11 @@ impl Outcomes {
         let ours = Arc::clone(&waiting);
         tokio::spawn(async move {
             while let Some(message) = told.next().await {
-                let id = message.subject.rsplit('.').next().and_then(|id| Uuid::parse_str(id).ok());
+                let id = message
+                    .subject
+                    .rsplit('.')
+                    .next()
+                    .and_then(|id| Uuid::parse_str(id).ok());
                 let (Some(id), Ok(outcome)) = (id, serde_json::from_slice(&message.payload)) else {
                     continue;
                 };
@@ -126,7 +130,10 @@ impl Drop for Wait {
     fn drop(&mut self) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         // This receiver still counts; the last one takes the entry with it.
-        if waiting.get(&self.command).is_some_and(|told| told.receiver_count() <= 1) {
+        if waiting
+            .get(&self.command)
+            .is_some_and(|told| told.receiver_count() <= 1)
+        {
             waiting.remove(&self.command);
         }
     }

@@ -13,8 +13,11 @@ use tokio::sync::Semaphore;
 use crate::keys::Keys;
 use crate::problem::Problem;
 
-static CORES: LazyLock<Arc<Semaphore>> =
-    LazyLock::new(|| Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(2, usize::from))));
+static CORES: LazyLock<Arc<Semaphore>> = LazyLock::new(|| {
+    Arc::new(Semaphore::new(
+        std::thread::available_parallelism().map_or(2, usize::from),
+    ))
+});
 
 /// OWASP's minimum for argon2id: 19 MiB, two rounds, one lane.
 fn argon2() -> Argon2<'static> {
@@ -50,7 +53,10 @@ pub async fn sealed_hash(keys: &Keys, password: String) -> Result<String, Proble
 /// # Errors
 /// When the seal is not this installation's.
 pub async fn fits(keys: &Keys, sealed: Option<&str>, password: String) -> Result<bool, Problem> {
-    let hash = sealed.map(|sealed| keys.unseal(sealed)).transpose().map_err(Problem::internal)?;
+    let hash = sealed
+        .map(|sealed| keys.unseal(sealed))
+        .transpose()
+        .map_err(Problem::internal)?;
     on_a_core(move || match hash.as_deref().map(PasswordHash::new) {
         Some(Ok(hash)) => argon2().verify_password(password.as_bytes(), &hash).is_ok(),
         _ => {

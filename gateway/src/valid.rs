@@ -26,7 +26,10 @@ where
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let media_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let media_type = request
+            .headers()
+            .get(CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok());
         let is_json = media_type.is_some_and(|text| {
             let essence = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
             essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
@@ -34,12 +37,13 @@ where
         if !is_json {
             return Err(NOT_JSON.into());
         }
-        let bytes = Bytes::from_request(request, state)
-            .await
-            .map_err(|rejection| match rejection.status().as_u16() {
-                413 => Problem::from(TOO_LARGE),
-                _ => Problem::from(BAD_REQUEST).because("The body ended before it was whole; send it again."),
-            })?;
+        let bytes =
+            Bytes::from_request(request, state)
+                .await
+                .map_err(|rejection| match rejection.status().as_u16() {
+                    413 => Problem::from(TOO_LARGE),
+                    _ => Problem::from(BAD_REQUEST).because("The body ended before it was whole; send it again."),
+                })?;
         let body: T = read(&bytes)?;
         body.validate().map_err(|report| {
             let errors = report
@@ -64,7 +68,12 @@ fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
             Category::Data => Problem::from(VALIDATION).with_errors(vec![FieldError {
                 pointer: path,
                 // "… at line 1 column 7" says nothing that the pointer does not.
-                detail: error.to_string().split(" at line ").next().unwrap_or_default().to_owned(),
+                detail: error
+                    .to_string()
+                    .split(" at line ")
+                    .next()
+                    .unwrap_or_default()
+                    .to_owned(),
             }]),
             _ => Problem::from(BAD_REQUEST).because(format!("The body is not JSON: {error}.")),
         }
@@ -135,8 +144,13 @@ pub fn line(value: &str, _: &()) -> garde::Result {
 /// # Errors
 /// What is wrong with it.
 pub fn text(value: &str, _: &()) -> garde::Result {
-    if value.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
-        return Err(garde::Error::new("must not hold control characters other than line breaks and tabs"));
+    if value
+        .chars()
+        .any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t'))
+    {
+        return Err(garde::Error::new(
+            "must not hold control characters other than line breaks and tabs",
+        ));
     }
     Ok(())
 }

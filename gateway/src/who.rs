@@ -101,7 +101,9 @@ impl Claims {
         validation.set_issuer(&[ISSUER]);
         validation.set_audience(&[ISSUER]);
         validation.leeway = 0;
-        let claims = jsonwebtoken::decode::<Self>(token, &keys.checking, &validation).ok()?.claims;
+        let claims = jsonwebtoken::decode::<Self>(token, &keys.checking, &validation)
+            .ok()?
+            .claims;
         (claims.kind == kind).then_some(claims)
     }
 }

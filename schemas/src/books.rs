@@ -68,7 +68,12 @@ pub enum WorkStatus {
 
 /// What books can be asked. The aggregate is the book.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, IntoStaticStr, VariantNames)]
-#[serde(tag = "kind", content = "data", rename_all = "snake_case", rename_all_fields = "camelCase")]
+#[serde(
+    tag = "kind",
+    content = "data",
+    rename_all = "snake_case",
+    rename_all_fields = "camelCase"
+)]
 #[strum(serialize_all = "snake_case")]
 pub enum Command {
     /// Begin a book; with contents it may be published at once.
@@ -162,7 +167,12 @@ pub enum Command {
 
 /// What happened to a book. `edition` is the number of the edition that the event made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, IntoStaticStr, VariantNames)]
-#[serde(tag = "kind", content = "data", rename_all = "snake_case", rename_all_fields = "camelCase")]
+#[serde(
+    tag = "kind",
+    content = "data",
+    rename_all = "snake_case",
+    rename_all_fields = "camelCase"
+)]
 #[strum(serialize_all = "snake_case")]
 pub enum Event {
     /// An author began it.

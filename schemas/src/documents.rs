@@ -29,11 +29,14 @@ fn of_contract<C: Contract>(all: &mut Vec<(String, Value)>) {
 }
 
 fn of_message<M: Message>(room: &str, all: &mut Vec<(String, Value)>) {
-    let mut generator = SchemaGenerator::new(SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true));
+    let mut generator =
+        SchemaGenerator::new(SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true));
     let whole = M::json_schema(&mut generator).to_value();
     let variants = whole["oneOf"].as_array().cloned().unwrap_or_default();
     for kind in M::KINDS {
-        let of_kind = variants.iter().find(|variant| variant["properties"]["kind"]["const"] == *kind);
+        let of_kind = variants
+            .iter()
+            .find(|variant| variant["properties"]["kind"]["const"] == *kind);
         let mut schema = of_kind.cloned().unwrap_or_else(|| json!(false));
         if let Some(object) = schema.as_object_mut() {
             object.insert("$schema".into(), "https://json-schema.org/draft/2020-12/schema".into());
@@ -72,7 +75,10 @@ pub fn asyncapi() -> Value {
                 "messages": [{ "$ref": format!("#/channels/{id}/messages/{name}") }],
             }),
         );
-        let schema = schemas().into_iter().find(|(known, _)| *known == name).map(|(_, schema)| schema);
+        let schema = schemas()
+            .into_iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, schema)| schema);
         messages.insert(
             name.clone(),
             json!({

@@ -162,10 +162,7 @@ impl Envelope {
         fn parse<T: std::str::FromStr>(name: &'static str, text: &str) -> Result<T, EnvelopeError> {
             text.parse().map_err(|_| EnvelopeError::Unreadable(name))
         }
-        fn maybe<T: std::str::FromStr>(
-            name: &'static str,
-            text: Option<&str>,
-        ) -> Result<Option<T>, EnvelopeError> {
+        fn maybe<T: std::str::FromStr>(name: &'static str, text: Option<&str>) -> Result<Option<T>, EnvelopeError> {
             text.map(|text| parse(name, text)).transpose()
         }
         Ok(Self {

@@ -41,7 +41,12 @@ pub enum Role {
 
 /// What members can be asked. The aggregate is the account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, IntoStaticStr, VariantNames)]
-#[serde(tag = "kind", content = "data", rename_all = "snake_case", rename_all_fields = "camelCase")]
+#[serde(
+    tag = "kind",
+    content = "data",
+    rename_all = "snake_case",
+    rename_all_fields = "camelCase"
+)]
 #[strum(serialize_all = "snake_case")]
 pub enum Command {
     /// Open an account under a username that nobody has yet.
@@ -61,7 +66,12 @@ pub enum Command {
 
 /// What happened to an account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, IntoStaticStr, VariantNames)]
-#[serde(tag = "kind", content = "data", rename_all = "snake_case", rename_all_fields = "camelCase")]
+#[serde(
+    tag = "kind",
+    content = "data",
+    rename_all = "snake_case",
+    rename_all_fields = "camelCase"
+)]
 #[strum(serialize_all = "snake_case")]
 pub enum Event {
     /// Somebody joined.

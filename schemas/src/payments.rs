@@ -106,7 +106,12 @@ pub enum Status {
 
 /// What payments can be asked. The aggregate is the payment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, IntoStaticStr, VariantNames)]
-#[serde(tag = "kind", content = "data", rename_all = "snake_case", rename_all_fields = "camelCase")]
+#[serde(
+    tag = "kind",
+    content = "data",
+    rename_all = "snake_case",
+    rename_all_fields = "camelCase"
+)]
 #[strum(serialize_all = "snake_case")]
 pub enum Command {
     /// Ask for money.
@@ -143,7 +148,12 @@ pub enum Command {
 
 /// What happened to a payment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, IntoStaticStr, VariantNames)]
-#[serde(tag = "kind", content = "data", rename_all = "snake_case", rename_all_fields = "camelCase")]
+#[serde(
+    tag = "kind",
+    content = "data",
+    rename_all = "snake_case",
+    rename_all_fields = "camelCase"
+)]
 #[strum(serialize_all = "snake_case")]
 pub enum Event {
     /// Money was asked for.

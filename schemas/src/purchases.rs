@@ -66,7 +66,12 @@ pub enum RejectCode {
 
 /// What purchases can be asked. The aggregate is the purchase.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, IntoStaticStr, VariantNames)]
-#[serde(tag = "kind", content = "data", rename_all = "snake_case", rename_all_fields = "camelCase")]
+#[serde(
+    tag = "kind",
+    content = "data",
+    rename_all = "snake_case",
+    rename_all_fields = "camelCase"
+)]
 #[strum(serialize_all = "snake_case")]
 pub enum Command {
     /// Buy a book. What the book costs and which edition it is are claims of the sending house,
@@ -111,7 +116,12 @@ pub enum Command {
 
 /// What happened to a purchase.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, IntoStaticStr, VariantNames)]
-#[serde(tag = "kind", content = "data", rename_all = "snake_case", rename_all_fields = "camelCase")]
+#[serde(
+    tag = "kind",
+    content = "data",
+    rename_all = "snake_case",
+    rename_all_fields = "camelCase"
+)]
 #[strum(serialize_all = "snake_case")]
 pub enum Event {
     /// Somebody ordered a book that costs something.

@@ -84,9 +84,21 @@ mod tests {
         let mut codes = HashSet::new();
         for entry in super::all() {
             assert!(codes.insert(entry.code), "{} is used twice", entry.code);
-            assert!(entry.code.chars().all(|c| c.is_ascii_uppercase() || c == '_'), "{}", entry.code);
-            assert!((400..500).contains(&entry.http), "{} is not the caller's error", entry.code);
-            assert!(entry.sentence.ends_with('.') && entry.sentence.len() > 20, "{}", entry.code);
+            assert!(
+                entry.code.chars().all(|c| c.is_ascii_uppercase() || c == '_'),
+                "{}",
+                entry.code
+            );
+            assert!(
+                (400..500).contains(&entry.http),
+                "{} is not the caller's error",
+                entry.code
+            );
+            assert!(
+                entry.sentence.ends_with('.') && entry.sentence.len() > 20,
+                "{}",
+                entry.code
+            );
         }
     }
 }

@@ -73,7 +73,12 @@ impl From<HalfStars> for u8 {
 
 /// What reviews can be asked. The aggregate is the review.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, IntoStaticStr, VariantNames)]
-#[serde(tag = "kind", content = "data", rename_all = "snake_case", rename_all_fields = "camelCase")]
+#[serde(
+    tag = "kind",
+    content = "data",
+    rename_all = "snake_case",
+    rename_all_fields = "camelCase"
+)]
 #[strum(serialize_all = "snake_case")]
 pub enum Command {
     /// Say something of a book. That the member bought it is a claim of the sending house.
@@ -102,7 +107,12 @@ pub enum Command {
 
 /// What happened to a review.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, IntoStaticStr, VariantNames)]
-#[serde(tag = "kind", content = "data", rename_all = "snake_case", rename_all_fields = "camelCase")]
+#[serde(
+    tag = "kind",
+    content = "data",
+    rename_all = "snake_case",
+    rename_all_fields = "camelCase"
+)]
 #[strum(serialize_all = "snake_case")]
 pub enum Event {
     /// A reader said something.

@@ -14,11 +14,39 @@ pub struct Migration {
 
 /// Every migration in order.
 pub const MIGRATIONS: &[Migration] = &[
-    Migration { number: 1, name: "machinery", text: include_str!("../surreal/001_machinery.surql") },
-    Migration { number: 2, name: "members", text: include_str!("../surreal/002_members.surql") },
-    Migration { number: 3, name: "books", text: include_str!("../surreal/003_books.surql") },
-    Migration { number: 4, name: "payments", text: include_str!("../surreal/004_payments.surql") },
-    Migration { number: 5, name: "purchases", text: include_str!("../surreal/005_purchases.surql") },
-    Migration { number: 6, name: "reviews", text: include_str!("../surreal/006_reviews.surql") },
-    Migration { number: 7, name: "views", text: include_str!("../surreal/007_views.surql") },
+    Migration {
+        number: 1,
+        name: "machinery",
+        text: include_str!("../surreal/001_machinery.surql"),
+    },
+    Migration {
+        number: 2,
+        name: "members",
+        text: include_str!("../surreal/002_members.surql"),
+    },
+    Migration {
+        number: 3,
+        name: "books",
+        text: include_str!("../surreal/003_books.surql"),
+    },
+    Migration {
+        number: 4,
+        name: "payments",
+        text: include_str!("../surreal/004_payments.surql"),
+    },
+    Migration {
+        number: 5,
+        name: "purchases",
+        text: include_str!("../surreal/005_purchases.surql"),
+    },
+    Migration {
+        number: 6,
+        name: "reviews",
+        text: include_str!("../surreal/006_reviews.surql"),
+    },
+    Migration {
+        number: 7,
+        name: "views",
+        text: include_str!("../surreal/007_views.surql"),
+    },
 ];

@@ -38,8 +38,11 @@ pub async fn read(nats: &Nats, monitor: Option<&str>, database: &str) -> Durabil
         false => Durability::Buffered,
     };
     for durability in [Durability::Fsynced, Durability::Replicated, Durability::Buffered] {
-        metrics::gauge!("maru_durability_info", "durability" => durability.as_str())
-            .set(if durability == found { 1.0 } else { 0.0 });
+        metrics::gauge!("maru_durability_info", "durability" => durability.as_str()).set(if durability == found {
+            1.0
+        } else {
+            0.0
+        });
     }
     found
 }

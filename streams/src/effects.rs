@@ -6,9 +6,9 @@
 //! - `begun`: maybe. Somebody began it and was not heard of again. Whoever begins it anew gets the
 //!   next fence, and should the first one come back, its fence no longer counts.
 
+use serde::Deserialize;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::Deserialize;
 use surrealdb::types::Value;
 use uuid::Uuid;
 
@@ -81,7 +81,11 @@ impl Effects {
                 row.fence,
                 row.status == "begun",
             ),
-            None => ("CREATE $id CONTENT { status: 'begun', fence: $before + 1 } RETURN VALUE fence", 0, false),
+            None => (
+                "CREATE $id CONTENT { status: 'begun', fence: $before + 1 } RETURN VALUE fence",
+                0,
+                false,
+            ),
         };
         let run = || {
             self.store

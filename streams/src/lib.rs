@@ -31,4 +31,5 @@ pub mod views;
 pub mod write;
 
 #[cfg(feature = "testing")]
+#[expect(clippy::expect_used, clippy::panic, reason = "a test that cannot be set up has failed")]
 pub mod testing;

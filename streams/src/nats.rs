@@ -142,7 +142,10 @@ fn without_credentials(url: &str) -> String {
 mod tests {
     #[test]
     fn a_password_in_the_url_is_not_repeated_in_an_error() {
-        assert_eq!(super::without_credentials("nats://me:secret@host:4222"), "nats://host:4222");
+        assert_eq!(
+            super::without_credentials("nats://me:secret@host:4222"),
+            "nats://host:4222"
+        );
         assert_eq!(super::without_credentials("nats://host:4222"), "nats://host:4222");
     }
 }

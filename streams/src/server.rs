@@ -171,7 +171,7 @@ impl Drop for NatsServer {
         let Some(keeper) = self.keeper.take() else { return };
         let since = Instant::now();
         while !keeper.is_finished() && since.elapsed() < PATIENCE {
-            std::thread::sleep(Duration::from_millis(5));
+            pause(Duration::from_millis(5));
         }
         if keeper.is_finished() {
             let _ = keeper.join();
@@ -179,6 +179,12 @@ impl Drop for NatsServer {
             self.signal(Signal::KILL);
         }
     }
+}
+
+/// Waits on the thread that keeps the child, or while nothing else can go on.
+#[expect(clippy::disallowed_methods, reason = "none of these threads belongs to the runtime")]
+fn pause(wait: Duration) {
+    std::thread::sleep(wait);
 }
 
 fn lock(data: &Path) -> Result<File, ServerError> {
@@ -194,7 +200,7 @@ fn lock(data: &Path) -> Result<File, ServerError> {
         if since.elapsed() > Duration::from_secs(3) {
             return Err(ServerError::Locked(data.parent().unwrap_or(data).to_path_buf()));
         }
-        std::thread::sleep(Duration::from_millis(50));
+        pause(Duration::from_millis(50));
     }
     Ok(file)
 }
@@ -243,12 +249,17 @@ fn keep(
             Err(error) => tracing::error!(%error, "nats-server cannot be started again yet"),
         }
         if started.elapsed() < Duration::from_secs(1) {
-            std::thread::sleep(Duration::from_millis(500));
+            pause(Duration::from_millis(500));
         }
     }
 }
 
-fn spawn(options: &ServerOptions, monitor: Option<u16>, ports_folder: &Path, lock: &File) -> Result<Child, ServerError> {
+fn spawn(
+    options: &ServerOptions,
+    monitor: Option<u16>,
+    ports_folder: &Path,
+    lock: &File,
+) -> Result<Child, ServerError> {
     let failed = |error: std::io::Error| ServerError::Start(error.to_string());
     let config = options.data.join("nats.conf");
     let text = format!(
@@ -267,7 +278,11 @@ fn spawn(options: &ServerOptions, monitor: Option<u16>, ports_folder: &Path, loc
         ports = ports_folder,
         log = options.data.join("nats.log"),
         store = options.data.join("streams"),
-        sync = if options.sync_always { ", sync_interval: always" } else { "" },
+        sync = if options.sync_always {
+            ", sync_interval: always"
+        } else {
+            ""
+        },
     );
     fs::write(&config, text).map_err(failed)?;
     let lock = std::os::fd::AsFd::as_fd(lock).try_clone_to_owned().map_err(failed)?;
@@ -296,7 +311,9 @@ fn ports(child: &mut Child, folder: &Path) -> Ports {
     let since = Instant::now();
     while since.elapsed() < PATIENCE {
         if let Ok(Some(status)) = child.try_wait() {
-            return Err(ServerError::Start(format!("it ended at once ({status}); see nats.log in its folder")));
+            return Err(ServerError::Start(format!(
+                "it ended at once ({status}); see nats.log in its folder"
+            )));
         }
         let written = fs::read_dir(folder)
             .ok()
@@ -309,9 +326,11 @@ fn ports(child: &mut Child, folder: &Path) -> Ports {
         {
             return Ok((client, monitor));
         }
-        std::thread::sleep(Duration::from_millis(5));
+        pause(Duration::from_millis(5));
     }
-    Err(ServerError::Start("it did not come up; see nats.log in its folder".to_owned()))
+    Err(ServerError::Start(
+        "it did not come up; see nats.log in its folder".to_owned(),
+    ))
 }
 
 fn port_of(urls: &serde_json::Value) -> Option<u16> {

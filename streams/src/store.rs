@@ -106,9 +106,7 @@ impl Key {
 }
 
 fn array(parts: Vec<Part>) -> RecordIdKey {
-    RecordIdKey::Array(Array::from(
-        parts.into_iter().map(Part::into_value).collect::<Vec<_>>(),
-    ))
+    RecordIdKey::Array(Array::from(parts.into_iter().map(Part::into_value).collect::<Vec<_>>()))
 }
 
 /// Every record whose key begins with `prefix`, from after `after` on.
@@ -172,7 +170,10 @@ impl Store {
     /// # Errors
     /// When it does not.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        self.db.query("RETURN 1").await.and_then(surrealdb::IndexedResults::check)?;
+        self.db
+            .query("RETURN 1")
+            .await
+            .and_then(surrealdb::IndexedResults::check)?;
         Ok(())
     }
 
@@ -194,7 +195,10 @@ impl Store {
         id: impl Into<Uuid>,
     ) -> Result<Option<(u64, T)>, StoreError> {
         let row: Option<serde_json::Value> = self
-            .field(&Key::of(table, id), "SELECT VALUE { version: version, state: state } FROM ONLY $id")
+            .field(
+                &Key::of(table, id),
+                "SELECT VALUE { version: version, state: state } FROM ONLY $id",
+            )
             .await?;
         let Some(row) = row else { return Ok(None) };
         let state = serde_json::from_value(row["state"].clone()).map_err(StoreError::Row)?;

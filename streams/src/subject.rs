@@ -76,19 +76,13 @@ impl<'a> Subject<'a> {
                 kind,
                 id: id(last)?,
             }),
-            ["job", kind, "v1", last] => Some(Self::Job {
-                kind,
-                id: id(last)?,
-            }),
+            ["job", kind, "v1", last] => Some(Self::Job { kind, id: id(last)? }),
             ["evt", context, kind, "v1", last] => Some(Self::Event {
                 context,
                 kind,
                 aggregate: id(last)?,
             }),
-            ["dead", lane, last] => Some(Self::Dead {
-                lane,
-                id: id(last)?,
-            }),
+            ["dead", lane, last] => Some(Self::Dead { lane, id: id(last)? }),
             _ => None,
         }
     }
@@ -133,7 +127,10 @@ mod tests {
 
     #[test]
     fn another_version_is_not_ours() {
-        assert_eq!(Subject::parse("cmd.books.create_book.v2.00000000-0000-0000-0000-000000000001"), None);
+        assert_eq!(
+            Subject::parse("cmd.books.create_book.v2.00000000-0000-0000-0000-000000000001"),
+            None
+        );
         assert_eq!(Subject::parse("cmd.books.create_book.v1.nobody"), None);
     }
 }

@@ -43,7 +43,9 @@ pub async fn events(
     let consumer = stream
         .create_consumer(pull::OrderedConfig {
             deliver_policy: match after {
-                Some(seq) => DeliverPolicy::ByStartSequence { start_sequence: seq + 1 },
+                Some(seq) => DeliverPolicy::ByStartSequence {
+                    start_sequence: seq + 1,
+                },
                 None => DeliverPolicy::New,
             },
             ..pull::OrderedConfig::default()

@@ -267,7 +267,10 @@ pub async fn apply(nats: &Nats, consumers: &[Consumer], size: Size) -> Result<Ve
                 .map_err(|error| failed(&doing)(&error))?;
             }
             Change::AddConsumer(stream, name) | Change::UpdateConsumer(stream, name, _) => {
-                for wanted in consumers.iter().filter(|wanted| wanted.stream == *stream && wanted.name == *name) {
+                for wanted in consumers
+                    .iter()
+                    .filter(|wanted| wanted.stream == *stream && wanted.name == *name)
+                {
                     js.create_consumer_on_stream(config(wanted), *stream)
                         .await
                         .map_err(|error| failed(&doing)(&error))?;

@@ -27,7 +27,10 @@ impl Fact {
     /// The verdict on what cannot be read.
     pub fn read(delivery: &Delivery) -> Result<Self, Verdict> {
         let Some(Subject::Event { context, .. }) = Subject::parse(&delivery.subject) else {
-            return Err(Verdict::Poison(Reason::new("unknown_kind", "this is not an event of ours")));
+            return Err(Verdict::Poison(Reason::new(
+                "unknown_kind",
+                "this is not an event of ours",
+            )));
         };
         match context {
             books::Books::CONTEXT => delivery.decode().map(Self::Books),
@@ -35,7 +38,10 @@ impl Fact {
             payments::Payments::CONTEXT => delivery.decode().map(Self::Payments),
             purchases::Purchases::CONTEXT => delivery.decode().map(Self::Purchases),
             reviews::Reviews::CONTEXT => delivery.decode().map(Self::Reviews),
-            _ => Err(Verdict::Poison(Reason::new("unknown_kind", "this build does not know such a context"))),
+            _ => Err(Verdict::Poison(Reason::new(
+                "unknown_kind",
+                "this build does not know such a context",
+            ))),
         }
     }
 }

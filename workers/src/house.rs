@@ -165,7 +165,11 @@ fn deciding<C: Context>(parts: &Parts, outbox: &Outbox) -> Lane {
         stream: COMMANDS,
         filters: vec![format!("cmd.{}.>", C::NAME)],
         policy: DECIDING,
-        handler: Arc::new(Commands::<C>::new(parts.nats.clone(), parts.store.clone(), outbox.clone())),
+        handler: Arc::new(Commands::<C>::new(
+            parts.nats.clone(),
+            parts.store.clone(),
+            outbox.clone(),
+        )),
     }
 }
 

@@ -134,7 +134,12 @@ async fn edit_book(
     Body(asked): Body<EditBook>,
 ) -> Result<Response, Problem> {
     let expected = if_match(&headers)?;
-    let order = door.order(wants, &author.id.to_string(), &format!("PATCH /v1/books/{book}"), &asked)?;
+    let order = door.order(
+        wants,
+        &author.id.to_string(),
+        &format!("PATCH /v1/books/{book}"),
+        &asked,
+    )?;
     let command = Command::EditBook {
         title: asked.title,
         synopsis: asked.synopsis,
@@ -148,10 +153,15 @@ async fn edit_book(
 
 /// The version in `If-Match`; none if it is absent or `*`.
 fn if_match(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
-    match headers.get(header::IF_MATCH).map(|value| value.to_str().unwrap_or_default().trim()) {
+    match headers
+        .get(header::IF_MATCH)
+        .map(|value| value.to_str().unwrap_or_default().trim())
+    {
         None | Some("*") => Ok(None),
         Some(tag) => {
-            let version = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')?.parse().ok());
+            let version = tag
+                .strip_prefix('"')
+                .and_then(|tag| tag.strip_suffix('"')?.parse().ok());
             version.map(Some).ok_or_else(|| CHANGED_MEANWHILE.into())
         }
     }
@@ -169,7 +179,9 @@ async fn withdraw_book(
     wants: Wants,
 ) -> Result<Response, Problem> {
     let order = door.order(wants, &author.id.to_string(), &format!("DELETE /v1/books/{book}"), &())?;
-    let taken = door.accept::<Books>(order, author.actor(), book, &Command::WithdrawBook {}).await?;
+    let taken = door
+        .accept::<Books>(order, author.actor(), book, &Command::WithdrawBook {})
+        .await?;
     Ok(taken.respond(StatusCode::OK, None))
 }
 
@@ -184,8 +196,15 @@ async fn publish_book(
     Named(book): Named<BookId>,
     wants: Wants,
 ) -> Result<Response, Problem> {
-    let order = door.order(wants, &author.id.to_string(), &format!("POST /v1/books/{book}/publish"), &())?;
-    let taken = door.accept::<Books>(order, author.actor(), book, &Command::PublishBook {}).await?;
+    let order = door.order(
+        wants,
+        &author.id.to_string(),
+        &format!("POST /v1/books/{book}/publish"),
+        &(),
+    )?;
+    let taken = door
+        .accept::<Books>(order, author.actor(), book, &Command::PublishBook {})
+        .await?;
     Ok(taken.respond(StatusCode::OK, Some(format!("/v1/books/{book}"))))
 }
 
@@ -213,7 +232,12 @@ async fn request_story(
     wants: Wants,
     Body(asked): Body<StoryWish>,
 ) -> Result<Response, Problem> {
-    let order = door.order(wants, &author.id.to_string(), &format!("POST /v1/books/{book}/ai-draft"), &asked)?;
+    let order = door.order(
+        wants,
+        &author.id.to_string(),
+        &format!("POST /v1/books/{book}/ai-draft"),
+        &asked,
+    )?;
     let command = Command::RequestStory {
         synopsis: asked.synopsis,
         image: asked.image.unwrap_or(true),
@@ -232,8 +256,15 @@ async fn request_image(
     Named(book): Named<BookId>,
     wants: Wants,
 ) -> Result<Response, Problem> {
-    let order = door.order(wants, &author.id.to_string(), &format!("POST /v1/books/{book}/ai-image"), &())?;
-    let taken = door.accept::<Books>(order, author.actor(), book, &Command::RequestImage {}).await?;
+    let order = door.order(
+        wants,
+        &author.id.to_string(),
+        &format!("POST /v1/books/{book}/ai-image"),
+        &(),
+    )?;
+    let taken = door
+        .accept::<Books>(order, author.actor(), book, &Command::RequestImage {})
+        .await?;
     Ok(taken.respond(StatusCode::ACCEPTED, Some(format!("/v1/books/{book}"))))
 }
 

@@ -18,9 +18,15 @@ use crate::problem::{NOT_FOUND, OF_THE_DOOR, Problem};
 pub fn routes(openapi: OpenApi) -> Router<Arc<Door>> {
     Router::new()
         .merge(SwaggerUi::new("/docs").url("/openapi.json", openapi))
-        .route("/asyncapi.json", get(async || Json(maru_schemas::documents::asyncapi())))
+        .route(
+            "/asyncapi.json",
+            get(async || Json(maru_schemas::documents::asyncapi())),
+        )
         .route("/schemas/{name}", get(schema))
-        .route("/problems", get(async || Json(all_problems().map(told).collect::<Vec<_>>())))
+        .route(
+            "/problems",
+            get(async || Json(all_problems().map(told).collect::<Vec<_>>())),
+        )
         .route("/problems/{code}", get(problem))
 }
 

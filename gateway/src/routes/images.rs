@@ -31,7 +31,11 @@ async fn get_image(State(door): Here, Named(image): Named<ImageId>, headers: Hea
         (header::CACHE_CONTROL, "public, max-age=31536000, immutable".to_owned()),
     ];
     let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
-    if known.is_some_and(|known| known.split(',').any(|known| known.trim().trim_start_matches("W/") == tag)) {
+    if known.is_some_and(|known| {
+        known
+            .split(',')
+            .any(|known| known.trim().trim_start_matches("W/") == tag)
+    }) {
         return Ok((StatusCode::NOT_MODIFIED, caching).into_response());
     }
     let bytes = door

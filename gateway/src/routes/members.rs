@@ -44,7 +44,10 @@ pub fn routes() -> OpenApiRouter<Arc<Door>> {
 }
 
 fn is_username(value: &str, _: &()) -> garde::Result {
-    if value.chars().all(|c| c.is_alphanumeric() || matches!(c, '.' | '_' | '-')) {
+    if value
+        .chars()
+        .all(|c| c.is_alphanumeric() || matches!(c, '.' | '_' | '-'))
+    {
         Ok(())
     } else {
         Err(garde::Error::new("takes letters, digits, dots, dashes and underscores"))
@@ -177,7 +180,14 @@ async fn refresh(State(door): Here, jar: CookieJar) -> Result<Response, Problem>
         return Err(REFRESH_REFUSED.into());
     }
     let profile = profile(&door, claims.sub).await?;
-    tokens(&door, jar, claims.sub, profile.role, family, next.current.unwrap_or_default())
+    tokens(
+        &door,
+        jar,
+        claims.sub,
+        profile.role,
+        family,
+        next.current.unwrap_or_default(),
+    )
 }
 
 #[utoipa::path(post, path = "/v1/auth/logout", tag = "members", params(("refresh_token" = Option<String>, Cookie)),
@@ -282,5 +292,7 @@ async fn members_me(State(door): Here, member: Member) -> Result<Json<Me>, Probl
     responses((status = 200, description = "The keys that check our tokens, as a JWK set.", body = serde_json::Value)))]
 /// The keys that check our tokens.
 async fn published_keys(State(door): Here) -> Result<Json<serde_json::Value>, Problem> {
-    serde_json::to_value(&door.keys.published).map(Json).map_err(Problem::internal)
+    serde_json::to_value(&door.keys.published)
+        .map(Json)
+        .map_err(Problem::internal)
 }

@@ -21,7 +21,6 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::door::Door;
 
 /// The API and its document.
-#[must_use]
 pub fn api() -> (Router<Arc<Door>>, OpenApi) {
     let (router, document) = OpenApiRouter::with_openapi(crate::documents::frame())
         .merge(members::routes())

@@ -14,11 +14,16 @@ use crate::problem::Problem;
 /// For probes. Not limited and not in the API document: they belong to whoever runs the process.
 pub fn routes() -> Router<Arc<Door>> {
     Router::new()
-        .route("/livez", get(async || (StatusCode::OK, Json(json!({ "status": "alive" })))))
+        .route(
+            "/livez",
+            get(async || (StatusCode::OK, Json(json!({ "status": "alive" })))),
+        )
         .route("/readyz", get(ready))
 }
 
 async fn ready(State(door): Here) -> Result<Json<serde_json::Value>, Problem> {
     door.is_ready().await?;
-    Ok(Json(json!({ "status": "ready", "durability": door.durability.as_str() })))
+    Ok(Json(
+        json!({ "status": "ready", "durability": door.durability.as_str() }),
+    ))
 }

@@ -30,5 +30,6 @@ async fn my_payments(
     wanted: MinSeq,
 ) -> Result<Response, Problem> {
     let mine = [Part::from(member.id.0)];
-    door.list::<PaymentEntry>(PAYMENT_HISTORY, &mine, page, wanted, "/v1/payments").await
+    door.list::<PaymentEntry>(PAYMENT_HISTORY, &mine, page, wanted, "/v1/payments")
+        .await
 }

@@ -116,7 +116,12 @@ async fn buy(State(door): Here, member: Member, wants: Wants, Body(asked): Body<
     let Some((_, book)) = book.filter(|(_, book)| book.status == books::Status::Published) else {
         return Err(books::Refusal::NoSuchBook.entry().into());
     };
-    let order = door.order(wants, &member.id.to_string(), "POST /v1/purchases", &(asked.book_id, card))?;
+    let order = door.order(
+        wants,
+        &member.id.to_string(),
+        "POST /v1/purchases",
+        &(asked.book_id, card),
+    )?;
     let command = Command::RequestPurchase {
         member: member.id,
         book: asked.book_id,
@@ -180,7 +185,12 @@ async fn request_refund(
     wants: Wants,
 ) -> Result<Response, Problem> {
     mine(&door, member.id, id).await?;
-    let order = door.order(wants, &member.id.to_string(), &format!("POST /v1/purchases/{id}/refund"), &())?;
+    let order = door.order(
+        wants,
+        &member.id.to_string(),
+        &format!("POST /v1/purchases/{id}/refund"),
+        &(),
+    )?;
     let taken = door
         .accept::<Purchases>(order, member.actor(), id, &Command::RequestRefund {})
         .await?;
@@ -197,5 +207,6 @@ async fn my_library(
     wanted: MinSeq,
 ) -> Result<Response, Problem> {
     let mine = [Part::from(member.id.0)];
-    door.list::<LibraryBook>(MY_LIBRARY, &mine, page, wanted, "/v1/me/library").await
+    door.list::<LibraryBook>(MY_LIBRARY, &mine, page, wanted, "/v1/me/library")
+        .await
 }

@@ -9,8 +9,8 @@ use garde::Validate;
 use maru_schemas::books::{self, Book};
 use maru_schemas::ids::{BookId, PurchaseId, ReviewId};
 use maru_schemas::purchases::{self, Purchase};
-use maru_schemas::reviews::{Command, HalfStars, Refusal, Reviews};
 use maru_schemas::refusal::Refusal as _;
+use maru_schemas::reviews::{Command, HalfStars, Refusal, Reviews};
 use maru_schemas::views::{BOOK_REVIEWS, BookReview};
 use maru_streams::store::Part;
 use serde::{Deserialize, Serialize};
@@ -72,7 +72,12 @@ async fn write_review(
         .store
         .state(purchases::CONTEXT, PurchaseId::of(member.id, book))
         .await?;
-    let order = door.order(wants, &member.id.to_string(), &format!("POST /v1/books/{book}/reviews"), &asked)?;
+    let order = door.order(
+        wants,
+        &member.id.to_string(),
+        &format!("POST /v1/books/{book}/reviews"),
+        &asked,
+    )?;
     let review = ReviewId::of(member.id, book);
     let command = Command::WriteReview {
         member: member.id,
@@ -111,7 +116,12 @@ async fn edit_review(
     wants: Wants,
     Body(asked): Body<EditReview>,
 ) -> Result<Response, Problem> {
-    let order = door.order(wants, &member.id.to_string(), &format!("PATCH /v1/reviews/{review}"), &asked)?;
+    let order = door.order(
+        wants,
+        &member.id.to_string(),
+        &format!("PATCH /v1/reviews/{review}"),
+        &asked,
+    )?;
     let command = Command::EditReview {
         rating: asked.rating.and_then(HalfStars::from_stars),
         content: asked.content,
@@ -131,7 +141,12 @@ async fn remove_review(
     Named(review): Named<ReviewId>,
     wants: Wants,
 ) -> Result<Response, Problem> {
-    let order = door.order(wants, &member.id.to_string(), &format!("DELETE /v1/reviews/{review}"), &())?;
+    let order = door.order(
+        wants,
+        &member.id.to_string(),
+        &format!("DELETE /v1/reviews/{review}"),
+        &(),
+    )?;
     let taken = door
         .accept::<Reviews>(order, member.actor(), review, &Command::RemoveReview {})
         .await?;
@@ -151,5 +166,6 @@ async fn book_reviews(
 ) -> Result<Response, Problem> {
     let of_book = [Part::from(book.0)];
     let address = format!("/v1/books/{book}/reviews");
-    door.list::<BookReview>(BOOK_REVIEWS, &of_book, page, wanted, &address).await
+    door.list::<BookReview>(BOOK_REVIEWS, &of_book, page, wanted, &address)
+        .await
 }

@@ -70,9 +70,11 @@ impl Rating {
     pub fn changed(self, half_stars: i64, reviews: i64) -> Self {
         let rating_half_stars = self.rating_half_stars.saturating_add_signed(half_stars);
         let review_count = self.review_count.saturating_add_signed(reviews);
-        #[expect(clippy::cast_precision_loss, reason = "a mean of at most 5 needs no 2^53rd half star")]
-        let rating_avg =
-            (review_count > 0).then(|| rating_half_stars as f64 / 2.0 / review_count as f64);
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a mean of at most 5 needs no 2^53rd half star"
+        )]
+        let rating_avg = (review_count > 0).then(|| rating_half_stars as f64 / 2.0 / review_count as f64);
         Self {
             rating_avg,
             review_count,

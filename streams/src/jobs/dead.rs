@@ -47,8 +47,19 @@ pub(super) async fn store(
         // A message that was not ours has no id; where it lies is as unique.
         .unwrap_or_else(|| maru_schemas::ids::named("dead", &format!("{}/{}", letter.subject, letter.seq)));
     let mut headers: Vec<(&'static str, String)> = [
-        "ce-id", "ce-type", "ce-source", "ce-time", "ce-subject", "maru-actor", "maru-correlation",
-        "maru-causation", "maru-version", "maru-owner", "maru-fingerprint", "traceparent", "content-type",
+        "ce-id",
+        "ce-type",
+        "ce-source",
+        "ce-time",
+        "ce-subject",
+        "maru-actor",
+        "maru-correlation",
+        "maru-causation",
+        "maru-version",
+        "maru-owner",
+        "maru-fingerprint",
+        "traceparent",
+        "content-type",
     ]
     .into_iter()
     .filter_map(|name| Some((name, message.headers.as_ref()?.get(name)?.as_str().to_owned())))

@@ -43,7 +43,11 @@ impl Delivery {
                 // serde repeats the offending value in its message; only where it stood is told.
                 Verdict::Poison(Reason::new(
                     "undecodable",
-                    format!("the body cannot be read at line {}, column {}", error.line(), error.column()),
+                    format!(
+                        "the body cannot be read at line {}, column {}",
+                        error.line(),
+                        error.column()
+                    ),
                 ))
             } else {
                 Verdict::Poison(Reason::new("unknown_kind", "this build does not know such a message"))

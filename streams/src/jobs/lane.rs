@@ -136,7 +136,10 @@ impl Running {
             tracing::warn!(lane = %shared.name, left = shared.held.unsettled(), "stopped before the work was done; it will come again");
         }
         shared.closed.cancel();
-        if tokio::time::timeout(Duration::from_millis(500), &mut worker).await.is_err() {
+        if tokio::time::timeout(Duration::from_millis(500), &mut worker)
+            .await
+            .is_err()
+        {
             worker.abort();
         }
         heart.abort();
@@ -150,7 +153,11 @@ async fn pull(shared: Arc<Shared>) {
         match pull_session(&shared).await {
             Ok(()) => return,
             Err(error) => {
-                trouble = if matches!(error, SessionError::Reconnected) { 0 } else { trouble + 1 };
+                trouble = if matches!(error, SessionError::Reconnected) {
+                    0
+                } else {
+                    trouble + 1
+                };
                 metrics::counter!("maru_lane_sessions_lost_total", "lane" => shared.name.clone()).increment(1);
                 if trouble > 2 {
                     tracing::warn!(lane = %shared.name, %error, "cannot pull");
@@ -205,8 +212,7 @@ async fn beat(shared: Arc<Shared>) {
     loop {
         ticks.tick().await;
         settle::in_progress(&shared.held.nats, shared.held.still_running()).await;
-        metrics::gauge!("maru_lane_in_flight", "lane" => shared.name.clone())
-            .set(shared.held.unsettled() as f64);
+        metrics::gauge!("maru_lane_in_flight", "lane" => shared.name.clone()).set(shared.held.unsettled() as f64);
     }
 }
 

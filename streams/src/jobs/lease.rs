@@ -85,7 +85,9 @@ impl Held {
 
     /// How many more messages could run now.
     pub(super) fn free(&self) -> usize {
-        self.policy.concurrency.saturating_sub(self.in_use.load(Ordering::Acquire))
+        self.policy
+            .concurrency
+            .saturating_sub(self.in_use.load(Ordering::Acquire))
     }
 
     /// How many messages are not settled yet.
@@ -115,7 +117,13 @@ impl Held {
                 ours.reply = reply;
                 return;
             }
-            running.insert(ticket, Running { reply, since: Instant::now() });
+            running.insert(
+                ticket,
+                Running {
+                    reply,
+                    since: Instant::now(),
+                },
+            );
         }
         self.in_use.fetch_add(1, Ordering::AcqRel);
         lock(&self.ready).push_back(Lease {

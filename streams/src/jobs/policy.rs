@@ -34,7 +34,10 @@ impl Policy {
     /// four processes, and those that wait for a retry.
     #[must_use]
     pub fn max_ack_pending(&self) -> i64 {
-        i64::try_from(self.concurrency).unwrap_or(i64::MAX / 8).saturating_mul(4).max(1000)
+        i64::try_from(self.concurrency)
+            .unwrap_or(i64::MAX / 8)
+            .saturating_mul(4)
+            .max(1000)
     }
 }
 
@@ -64,7 +67,10 @@ mod tests {
     fn waits_grow_and_never_come_too_early() {
         for _ in 0..200 {
             let waits = [1, 2, 3].map(|failures| POLICY.wait_after(failures));
-            assert!(waits[0] >= Duration::from_secs(1) && waits[0] < waits[1] && waits[1] < waits[2], "{waits:?}");
+            assert!(
+                waits[0] >= Duration::from_secs(1) && waits[0] < waits[1] && waits[1] < waits[2],
+                "{waits:?}"
+            );
         }
     }
 

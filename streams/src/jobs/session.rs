@@ -109,10 +109,10 @@ impl Session {
         if let Some(pin) = &self.pin {
             request["id"] = pin.clone().into();
         }
-        let sent = self
-            .nats
-            .client()
-            .publish_with_reply(self.api.clone(), self.inbox.clone(), request.to_string().into());
+        let sent =
+            self.nats
+                .client()
+                .publish_with_reply(self.api.clone(), self.inbox.clone(), request.to_string().into());
         timeout(HEARTBEAT, sent)
             .await
             .map_err(|_| SessionError::Silent)?
@@ -178,7 +178,11 @@ fn describe(status: StatusCode, message: &async_nats::Message) -> String {
 }
 
 fn header(message: &async_nats::Message, name: &str) -> Option<String> {
-    message.headers.as_ref()?.get(name).map(|value| value.as_str().to_owned())
+    message
+        .headers
+        .as_ref()?
+        .get(name)
+        .map(|value| value.as_str().to_owned())
 }
 
 fn nanos(duration: Duration) -> u64 {

@@ -40,7 +40,10 @@ async fn settle(nats: &Nats, lease: &Lease, what: String, finished: bool) {
         }
     }
     metrics::counter!("maru_lane_unconfirmed_acks_total").increment(1);
-    tracing::debug!(seq = lease.ticket.0, "the server did not confirm; it will deliver the message again");
+    tracing::debug!(
+        seq = lease.ticket.0,
+        "the server did not confirm; it will deliver the message again"
+    );
     lease.settled(finished);
 }
 

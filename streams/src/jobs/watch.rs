@@ -26,7 +26,8 @@ pub async fn watch(nats: Nats, consumers: Vec<Consumer>, stop: CancellationToken
                 Ok(found) => {
                     let info = found.cached_info();
                     metrics::gauge!("maru_lane_pending_messages", "lane" => lane.clone()).set(info.num_pending as f64);
-                    metrics::gauge!("maru_lane_unsettled_messages", "lane" => lane.clone()).set(info.num_ack_pending as f64);
+                    metrics::gauge!("maru_lane_unsettled_messages", "lane" => lane.clone())
+                        .set(info.num_ack_pending as f64);
                     metrics::gauge!("maru_lane_redelivered_messages", "lane" => lane).set(info.num_redelivered as f64);
                 }
                 Err(error) => tracing::debug!(%lane, %error, "a consumer cannot be looked up"),

@@ -120,11 +120,7 @@ async fn retry(
     reason: &Reason,
     at_least: Option<std::time::Duration>,
 ) {
-    let wait = shared
-        .held
-        .policy
-        .wait_after(attempt)
-        .max(at_least.unwrap_or_default());
+    let wait = shared.held.policy.wait_after(attempt).max(at_least.unwrap_or_default());
     tracing::info!(lane = %shared.name, %id, attempt, %reason, ?wait, "trying again");
     if let Err(error) = attempts::note(&shared.store, &shared.name, id, attempt, reason.code).await {
         // Then this attempt counts for nothing, which is the harmless direction.

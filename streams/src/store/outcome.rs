@@ -94,12 +94,7 @@ pub fn classify(answer: surrealdb::Result<surrealdb::IndexedResults>) -> Tx {
     match errors.into_iter().find(|(_, error)| !is_noise(error)) {
         Some((_, error)) => match error.already_exists_details() {
             Some(AlreadyExistsError::Record { id }) => Tx::Duplicate(id.to_string()),
-            _ if error.is_thrown() => Tx::Refused(
-                error
-                    .message()
-                    .trim_start_matches("An error occurred: ")
-                    .to_owned(),
-            ),
+            _ if error.is_thrown() => Tx::Refused(error.message().trim_start_matches("An error occurred: ").to_owned()),
             _ => Tx::Fatal(error.message().to_owned()),
         },
         None => Tx::Retry("the transaction did not run".to_owned()),

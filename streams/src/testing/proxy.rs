@@ -26,7 +26,9 @@ impl Proxy {
                     if !*whole.borrow_and_update() {
                         return;
                     }
-                    let Ok(mut server) = TcpStream::connect(upstream).await else { return };
+                    let Ok(mut server) = TcpStream::connect(upstream).await else {
+                        return;
+                    };
                     tokio::select! {
                         _ = copy_bidirectional(&mut client, &mut server) => {}
                         _ = whole.wait_for(|whole| !whole) => {}

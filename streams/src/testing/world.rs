@@ -115,7 +115,9 @@ impl World {
 
     /// Makes further consumers.
     pub async fn apply(&self, consumers: &[Consumer]) {
-        topology::apply(&self.nats, consumers, SIZE).await.expect("the topology");
+        topology::apply(&self.nats, consumers, SIZE)
+            .await
+            .expect("the topology");
     }
 
     /// How many messages a stream holds; asked again while the server is away.
@@ -135,7 +137,9 @@ pub struct MovableClock(Arc<Mutex<Timestamp>>);
 
 impl Default for MovableClock {
     fn default() -> Self {
-        Self(Arc::new(Mutex::new(Timestamp::from_second(1_800_000_000).expect("a time"))))
+        Self(Arc::new(Mutex::new(
+            Timestamp::from_second(1_800_000_000).expect("a time"),
+        )))
     }
 }
 

@@ -120,7 +120,11 @@ pub async fn read(nats: Nats, store: Store, view: Arc<dyn View>, stop: Cancellat
     while !stop.is_cancelled() {
         let reading = reading(&nats, &store, &*view, &stop);
         let Err(error) = reading.await else { return };
-        trouble = if matches!(error, ReadError::Session(SessionError::Reconnected)) { 0 } else { trouble + 1 };
+        trouble = if matches!(error, ReadError::Session(SessionError::Reconnected)) {
+            0
+        } else {
+            trouble + 1
+        };
         metrics::counter!("maru_view_restarts_total", "view" => view.name()).increment(1);
         if trouble > 2 {
             tracing::warn!(view = view.name(), %error, "the view waits");

@@ -57,7 +57,11 @@ impl<C: Context> Commands<C> {
             tracing::warn!(%error, "published events stay in the outbox until the sweeper comes");
         }
         metrics::counter!("maru_commands_total", "context" => C::NAME, "outcome" => label(&outcome)).increment(1);
-        if committed.already { Verdict::Already } else { Verdict::Done }
+        if committed.already {
+            Verdict::Already
+        } else {
+            Verdict::Done
+        }
     }
 
     /// Tells whoever waits at the door. Best effort: the inbox row is the durable truth.

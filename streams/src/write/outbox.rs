@@ -84,7 +84,15 @@ impl Outbox {
                        RETURN NONE; }",
                 )
                 .bind(("published", published.clone()))
-                .bind(("told", told.iter().map(|t| Told { inbox: t.inbox.clone(), seq: t.seq }).collect::<Vec<_>>()))
+                .bind((
+                    "told",
+                    told.iter()
+                        .map(|t| Told {
+                            inbox: t.inbox.clone(),
+                            seq: t.seq,
+                        })
+                        .collect::<Vec<_>>(),
+                ))
                 .into_future()
         })
         .await?;

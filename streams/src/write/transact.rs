@@ -191,7 +191,10 @@ pub async fn sent(nats: &Nats, command: Uuid) -> Result<Option<Sent>, TopologyEr
         .await
         .map_err(|error| failed(&error))?;
     let header = |headers: &async_nats::HeaderMap, name: &str| headers.get(name).map(ToString::to_string);
-    match stream.direct_get_last_for_subject(format!("cmd.*.*.v1.{command}")).await {
+    match stream
+        .direct_get_last_for_subject(format!("cmd.*.*.v1.{command}"))
+        .await
+    {
         Ok(message) => Ok(header(&message.headers, "maru-actor").map(|actor| Sent {
             actor,
             fingerprint: header(&message.headers, "maru-fingerprint"),
@@ -282,13 +285,24 @@ async fn try_once<C: Context>(
         Ok(told) => {
             let version = expected + told.len() as u64;
             let subject = envelope.subject;
-            (told, Outcome::Done { subject, version, seq: None })
+            (
+                told,
+                Outcome::Done {
+                    subject,
+                    version,
+                    seq: None,
+                },
+            )
         }
         Err(refusal) => (Vec::new(), Outcome::refused(&refusal)),
     };
     let is_plain = told.is_empty();
     let vars = variables::<C>(envelope, inbox, aggregate, expected, state, told, &outcome)?;
-    let text = if is_plain { NOTE.to_owned() } else { commit_text(expected == 0) };
+    let text = if is_plain {
+        NOTE.to_owned()
+    } else {
+        commit_text(expected == 0)
+    };
     Ok(match classify(store.db().query(text).bind(vars).await) {
         Tx::Done(rows) => {
             let rows = rows.into_json_value();
@@ -398,12 +412,7 @@ fn variables<C: Context>(
 
 /// The envelope of the event that a command's decision made the aggregate's `version`. Its id derives
 /// from the command and the version, so publishing it twice is publishing it once.
-fn event_envelope<C: Context>(
-    command: &Envelope,
-    kind: &str,
-    version: u64,
-    owner: Option<MemberId>,
-) -> Envelope {
+fn event_envelope<C: Context>(command: &Envelope, kind: &str, version: u64, owner: Option<MemberId>) -> Envelope {
     Envelope {
         id: ids::derive(command.id, &format!("event/{version}")),
         kind: kind_of(C::NAME, kind),

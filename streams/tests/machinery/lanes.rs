@@ -43,7 +43,13 @@ impl Handler for Scripted {
     fn handle(self: Arc<Self>, delivery: Arc<Delivery>) -> BoxFuture<'static, Verdict> {
         async move {
             let run = (Instant::now(), delivery.attempt);
-            self.seen.runs.lock().unwrap().entry(delivery.envelope.id).or_default().push(run);
+            self.seen
+                .runs
+                .lock()
+                .unwrap()
+                .entry(delivery.envelope.id)
+                .or_default()
+                .push(run);
             let now = self.seen.running.fetch_add(1, Ordering::SeqCst) + 1;
             self.seen.most.fetch_max(now, Ordering::SeqCst);
             let verdict = (self.script)(&delivery).await;
@@ -110,7 +116,13 @@ async fn unsettled(world: &World) -> (u64, usize) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failure_is_tried_again_with_growing_waits_and_then_given_up() {
     let (lane, seen) = lane(POLICY, |_| {
-        async { Verdict::Retry { reason: Reason::new("no_luck", "again"), at_least: None } }.boxed()
+        async {
+            Verdict::Retry {
+                reason: Reason::new("no_luck", "again"),
+                at_least: None,
+            }
+        }
+        .boxed()
     });
     let world = World::new(&[lane.consumer()]).await;
     let running = lane.start(&world.engine);
@@ -119,11 +131,17 @@ async fn a_failure_is_tried_again_with_growing_waits_and_then_given_up() {
     let runs = seen.runs.lock().unwrap()[&id(1)].clone();
     assert_eq!(runs.iter().map(|(_, attempt)| *attempt).collect::<Vec<_>>(), [1, 2, 3]);
     let waits: Vec<Duration> = runs.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
-    assert!(waits[0] >= Duration::from_millis(200) && waits[1] >= Duration::from_millis(400), "{waits:?}");
+    assert!(
+        waits[0] >= Duration::from_millis(200) && waits[1] >= Duration::from_millis(400),
+        "{waits:?}"
+    );
     assert_eq!(*seen.given_up.lock().unwrap(), [id(1)]);
     until("it is settled", async || unsettled(&world).await == (0, 0)).await;
     let stream = world.nats.jetstream().get_stream(DEAD).await.unwrap();
-    let letter = stream.direct_get_last_for_subject(format!("dead.cmd-reviews.{}", id(1))).await.unwrap();
+    let letter = stream
+        .direct_get_last_for_subject(format!("dead.cmd-reviews.{}", id(1)))
+        .await
+        .unwrap();
     assert_eq!(letter.headers.get("maru-dead-reason").unwrap().as_str(), "no_luck");
     assert_eq!(letter.headers.get("maru-dead-attempts").unwrap().as_str(), "3");
     running.stop(Duration::from_secs(5)).await;
@@ -160,25 +178,52 @@ async fn poison_parks_with_its_reason_and_the_worker_lives_on() {
     let world = World::new(&[lane.consumer()]).await;
     let running = lane.start(&world.engine);
     let raw = |n: u128, kind: &'static str, body: &'static str| {
-        let at = Subject::Command { context: "reviews", kind, id: id(n) };
+        let at = Subject::Command {
+            context: "reviews",
+            kind,
+            id: id(n),
+        };
         Outgoing::new(at, &toys::envelope(id(n), id(n)), body.into(), true)
     };
     world.commands.publish(raw(1, "put", "{ not json")).await.unwrap();
-    world.commands.publish(raw(2, "take", r#"{"kind":"take"}"#)).await.unwrap();
+    world
+        .commands
+        .publish(raw(2, "take", r#"{"kind":"take"}"#))
+        .await
+        .unwrap();
     let mut headless = raw(3, "put", "{}");
     headless.headers.retain(|(name, _)| *name != "maru-actor");
     world.commands.publish(headless).await.unwrap();
-    world.commands.publish(raw(4, "put", r#"{"kind":"put","data":{"amount":666}}"#)).await.unwrap();
-    world.commands.publish(raw(5, "put", r#"{"kind":"put","data":{"amount":1}}"#)).await.unwrap();
-    until("all four are in the dead letters", async || world.count(DEAD).await == 4).await;
+    world
+        .commands
+        .publish(raw(4, "put", r#"{"kind":"put","data":{"amount":666}}"#))
+        .await
+        .unwrap();
+    world
+        .commands
+        .publish(raw(5, "put", r#"{"kind":"put","data":{"amount":1}}"#))
+        .await
+        .unwrap();
+    until("all four are in the dead letters", async || {
+        world.count(DEAD).await == 4
+    })
+    .await;
     until("the good one ran and all is settled", async || {
         seen.runs(5) == 1 && unsettled(&world).await == (0, 0)
     })
     .await;
     assert_eq!(seen.runs(4), 3, "a panic is tried again before it is given up");
     let stream = world.nats.jetstream().get_stream(DEAD).await.unwrap();
-    for (n, reason) in [(1, "undecodable"), (2, "unknown_kind"), (3, "undecodable"), (4, "panicked")] {
-        let letter = stream.direct_get_last_for_subject(format!("dead.cmd-reviews.{}", id(n))).await.unwrap();
+    for (n, reason) in [
+        (1, "undecodable"),
+        (2, "unknown_kind"),
+        (3, "undecodable"),
+        (4, "panicked"),
+    ] {
+        let letter = stream
+            .direct_get_last_for_subject(format!("dead.cmd-reviews.{}", id(n)))
+            .await
+            .unwrap();
         assert_eq!(letter.headers.get("maru-dead-reason").unwrap().as_str(), reason, "{n}");
     }
     running.stop(Duration::from_secs(5)).await;
@@ -186,7 +231,10 @@ async fn poison_parks_with_its_reason_and_the_worker_lives_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_handler_that_hangs_is_stopped_and_tried_again() {
-    let quick = Policy { timeout: Duration::from_millis(300), ..POLICY };
+    let quick = Policy {
+        timeout: Duration::from_millis(300),
+        ..POLICY
+    };
     let (lane, seen) = lane(quick, |delivery| {
         let first = delivery.attempt == 1;
         async move {
@@ -200,7 +248,10 @@ async fn a_handler_that_hangs_is_stopped_and_tried_again() {
     let world = World::new(&[lane.consumer()]).await;
     let running = lane.start(&world.engine);
     send(&world, [1]).await;
-    until("it ran twice and is settled", async || seen.runs(1) == 2 && unsettled(&world).await == (0, 0)).await;
+    until("it ran twice and is settled", async || {
+        seen.runs(1) == 2 && unsettled(&world).await == (0, 0)
+    })
+    .await;
     running.stop(Duration::from_secs(5)).await;
 }
 
@@ -216,7 +267,10 @@ async fn no_more_run_at_once_than_there_are_slots() {
     let world = World::new(&[lane.consumer()]).await;
     let running = lane.start(&world.engine);
     send(&world, 0..200).await;
-    until("all are done", async || seen.total() == 200 && unsettled(&world).await == (0, 0)).await;
+    until("all are done", async || {
+        seen.total() == 200 && unsettled(&world).await == (0, 0)
+    })
+    .await;
     assert_eq!(seen.most.load(Ordering::SeqCst), POLICY.concurrency);
     running.stop(Duration::from_secs(5)).await;
 }
@@ -237,7 +291,11 @@ async fn a_stopping_lane_finishes_what_runs_and_returns_the_rest_at_once() {
     until("it is busy", async || seen.total() >= POLICY.concurrency).await;
     let begun = Instant::now();
     running.stop(Duration::from_secs(5)).await;
-    assert!(begun.elapsed() < Duration::from_secs(3), "stopping took {:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() < Duration::from_secs(3),
+        "stopping took {:?}",
+        begun.elapsed()
+    );
     assert_eq!(seen.running.load(Ordering::SeqCst), 0);
     let finished = seen.total();
     // Nothing waits for the server's own patience: another worker gets the rest now.
@@ -256,13 +314,14 @@ async fn a_killed_server_loses_nothing_and_repeats_nothing_that_was_settled() {
     until("it is in the middle of it", async || seen.total() > 500).await;
     world.server.signal(Signal::KILL);
     until("all are settled", async || {
-        seen.runs.lock().unwrap().len() == 2000
-            && world.nats.is_connected()
-            && unsettled(&world).await == (0, 0)
+        seen.runs.lock().unwrap().len() == 2000 && world.nats.is_connected() && unsettled(&world).await == (0, 0)
     })
     .await;
     let repeated = seen.total() - 2000;
-    assert!(repeated <= POLICY.concurrency, "{repeated} ran again; only what was in flight may");
+    assert!(
+        repeated <= POLICY.concurrency,
+        "{repeated} ran again; only what was in flight may"
+    );
     running.stop(Duration::from_secs(5)).await;
 }
 
@@ -271,8 +330,13 @@ async fn a_cut_connection_is_mended_without_anybodys_help() {
     let (lane, seen) = lane(POLICY, |_| async { Verdict::Done }.boxed());
     let world = World::new(&[lane.consumer()]).await;
     let proxy = Proxy::before(world.server.url().trim_start_matches("nats://").to_owned()).await;
-    let nats = Nats::connect(&format!("nats://{}", proxy.address()), "cut").await.unwrap();
-    let engine = Engine { nats, ..world.engine.clone() };
+    let nats = Nats::connect(&format!("nats://{}", proxy.address()), "cut")
+        .await
+        .unwrap();
+    let engine = Engine {
+        nats,
+        ..world.engine.clone()
+    };
     let running = lane.start(&engine);
     send(&world, 0..50).await;
     until("the first are done", async || seen.runs.lock().unwrap().len() == 50).await;

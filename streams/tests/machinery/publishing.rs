@@ -57,7 +57,11 @@ async fn what_was_acknowledged_survives_a_killed_server() {
                     break;
                 }
                 let id = Uuid::from_u128(writer << 64 | n);
-                let at = maru_streams::subject::Subject::Command { context: "reviews", kind: "put", id };
+                let at = maru_streams::subject::Subject::Command {
+                    context: "reviews",
+                    kind: "put",
+                    id,
+                };
                 let message = Outgoing::new(at, &toys::envelope(id, subject), "{}".into(), true);
                 match commands.publish(message).await {
                     Ok(_) => kept.push(id),
@@ -84,7 +88,9 @@ async fn what_was_acknowledged_survives_a_killed_server() {
     assert!(kept.len() > 100, "only {} were stored at all", kept.len());
     let stream = world.nats.jetstream().get_stream(COMMANDS).await.unwrap();
     for id in kept {
-        let found = stream.direct_get_last_for_subject(format!("cmd.reviews.put.v1.{id}")).await;
+        let found = stream
+            .direct_get_last_for_subject(format!("cmd.reviews.put.v1.{id}"))
+            .await;
         assert!(found.is_ok(), "{id} was acknowledged and is gone");
     }
 }
@@ -92,14 +98,25 @@ async fn what_was_acknowledged_survives_a_killed_server() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_stream_says_so_and_drops_nothing() {
     let world = World::new(&[]).await;
-    let small = Size { max_bytes: 64 << 10, replicas: 1 };
+    let small = Size {
+        max_bytes: 64 << 10,
+        replicas: 1,
+    };
     topology::apply(&world.nats, &[], small).await.unwrap();
     let mut stored = 0;
     let error = loop {
         let id = Uuid::from_u128(stored);
-        let at = maru_streams::subject::Subject::Command { context: "reviews", kind: "put", id };
+        let at = maru_streams::subject::Subject::Command {
+            context: "reviews",
+            kind: "put",
+            id,
+        };
         let body = "x".repeat(4000).into();
-        match world.commands.publish(Outgoing::new(at, &toys::envelope(id, id), body, true)).await {
+        match world
+            .commands
+            .publish(Outgoing::new(at, &toys::envelope(id, id), body, true))
+            .await
+        {
             Ok(_) => stored += 1,
             Err(error) => break error,
         }
@@ -111,9 +128,15 @@ async fn a_full_stream_says_so_and_drops_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_topology_is_made_once_and_a_difference_is_shown() {
     let world = World::new(&[]).await;
-    let wanted = Size { max_bytes: 256 << 20, replicas: 1 };
+    let wanted = Size {
+        max_bytes: 256 << 20,
+        replicas: 1,
+    };
     assert_eq!(topology::plan(&world.nats, &[], wanted).await.unwrap(), []);
-    let other = Size { max_bytes: 128 << 20, replicas: 1 };
+    let other = Size {
+        max_bytes: 128 << 20,
+        replicas: 1,
+    };
     let plan = topology::plan(&world.nats, &[], other).await.unwrap();
     assert_eq!(plan.len(), 4, "{plan:?}");
     assert!(plan[0].to_string().contains("max_bytes"), "{}", plan[0]);

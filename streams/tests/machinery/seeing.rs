@@ -53,7 +53,12 @@ struct Reading(CancellationToken, tokio::task::JoinHandle<()>);
 
 fn start(world: &World) -> Reading {
     let stop = CancellationToken::new();
-    let task = tokio::spawn(views::read(world.nats.clone(), world.store.clone(), view(), stop.clone()));
+    let task = tokio::spawn(views::read(
+        world.nats.clone(),
+        world.store.clone(),
+        view(),
+        stop.clone(),
+    ));
     Reading(stop, task)
 }
 
@@ -84,18 +89,27 @@ fn lane(world: &World) -> Lane {
             retries: 3,
             first_retry: Duration::from_millis(50),
         },
-        handler: Arc::new(Commands::<Boxes>::new(world.nats.clone(), world.store.clone(), world.outbox())),
+        handler: Arc::new(Commands::<Boxes>::new(
+            world.nats.clone(),
+            world.store.clone(),
+            world.outbox(),
+        )),
     }
 }
 
 async fn put(world: &World, from: u128, to: u128) {
-    join_all((from..to).map(|n| toys::put(&world.commands, Uuid::from_u128(1000 + n), Uuid::from_u128(n % 4), 5))).await;
+    join_all((from..to).map(|n| toys::put(&world.commands, Uuid::from_u128(1000 + n), Uuid::from_u128(n % 4), 5)))
+        .await;
 }
 
 async fn sums(world: &World) -> Vec<u64> {
     let mut sums = Vec::new();
     for n in 0..4 {
-        let row: Option<serde_json::Value> = world.store.get(&Key::of("book_home", Uuid::from_u128(n))).await.unwrap();
+        let row: Option<serde_json::Value> = world
+            .store
+            .get(&Key::of("book_home", Uuid::from_u128(n)))
+            .await
+            .unwrap();
         sums.push(row.map_or(0, |row| row["sum"].as_u64().unwrap()));
     }
     sums
@@ -137,7 +151,10 @@ async fn a_view_goes_on_after_the_server_was_killed() {
     put(&world, 0, 40).await;
     world.server.signal(Signal::KILL);
     until("the server is back", async || world.nats.is_connected()).await;
-    until("events are there", async || world.nats.is_connected() && world.count(EVENTS).await == 80).await;
+    until("events are there", async || {
+        world.nats.is_connected() && world.count(EVENTS).await == 80
+    })
+    .await;
     put(&world, 40, 60).await;
     until("events are there", async || world.count(EVENTS).await == 120).await;
     caught_up(&world).await;

@@ -117,7 +117,11 @@ pub fn envelope(id: Uuid, subject: Uuid) -> Envelope {
 
 /// Sends a command, as the door does.
 pub async fn put(commands: &Publisher, id: Uuid, subject: Uuid, amount: u64) -> Published {
-    let at = Subject::Command { context: "reviews", kind: "put", id };
+    let at = Subject::Command {
+        context: "reviews",
+        kind: "put",
+        id,
+    };
     let body = serde_json::to_vec(&Command::Put { amount }).unwrap();
     let message = Outgoing::new(at, &envelope(id, subject), body.into(), true);
     commands.publish(message).await.expect("stored")

@@ -33,7 +33,11 @@ fn lane(world: &World) -> Lane {
         stream: COMMANDS,
         filters: vec!["cmd.reviews.>".into()],
         policy: POLICY,
-        handler: Arc::new(Commands::<Boxes>::new(world.nats.clone(), world.store.clone(), world.outbox())),
+        handler: Arc::new(Commands::<Boxes>::new(
+            world.nats.clone(),
+            world.store.clone(),
+            world.outbox(),
+        )),
     }
 }
 
@@ -50,7 +54,10 @@ async fn versions(world: &World) -> HashMap<Uuid, Vec<u64>> {
     let mut events = std::pin::pin!(events.take(usize::try_from(count).unwrap()));
     while let Some(event) = events.next().await {
         let event = event.unwrap();
-        versions.entry(event.envelope.subject).or_default().push(event.envelope.version.unwrap());
+        versions
+            .entry(event.envelope.subject)
+            .or_default()
+            .push(event.envelope.version.unwrap());
     }
     versions
 }
@@ -77,8 +84,14 @@ async fn race(world: World) {
     for outcome in outcomes {
         let (id, committed) = outcome.unwrap();
         first += usize::from(!committed.already);
-        let Outcome::Done { version, .. } = committed.outcome else { panic!("refused") };
-        assert_eq!(*versions.entry(id).or_insert(version), version, "one command, one outcome");
+        let Outcome::Done { version, .. } = committed.outcome else {
+            panic!("refused")
+        };
+        assert_eq!(
+            *versions.entry(id).or_insert(version),
+            version,
+            "one command, one outcome"
+        );
     }
     assert_eq!(first, 32, "each command takes effect once");
     assert_eq!(held(&world.store, subject).await, (64, 320));
@@ -103,8 +116,12 @@ async fn a_refusal_is_the_same_when_asked_again() {
     let world = World::new(&[]).await;
     let (id, subject) = (Uuid::from_u128(1), Uuid::from_u128(2));
     let too_much = Command::Put { amount: 20_000 };
-    let first = transact::<Boxes>(&world.store, &toys::envelope(id, subject), &too_much).await.unwrap();
-    let again = transact::<Boxes>(&world.store, &toys::envelope(id, subject), &too_much).await.unwrap();
+    let first = transact::<Boxes>(&world.store, &toys::envelope(id, subject), &too_much)
+        .await
+        .unwrap();
+    let again = transact::<Boxes>(&world.store, &toys::envelope(id, subject), &too_much)
+        .await
+        .unwrap();
     assert!(matches!(&first.outcome, Outcome::Refused { code, http: 409, .. } if code == "BOXES_FULL"));
     assert_eq!(first.outcome, again.outcome);
     assert!(!first.already && again.already);
@@ -116,35 +133,62 @@ async fn a_key_for_something_else_is_told_apart_from_a_repeat() {
     let world = World::new(&[]).await;
     let mut envelope = toys::envelope(Uuid::from_u128(1), Uuid::from_u128(2));
     envelope.fingerprint = Some("one".into());
-    transact::<Boxes>(&world.store, &envelope, &Command::Put { amount: 1 }).await.unwrap();
+    transact::<Boxes>(&world.store, &envelope, &Command::Put { amount: 1 })
+        .await
+        .unwrap();
     envelope.fingerprint = Some("another".into());
-    let mixed_up = transact::<Boxes>(&world.store, &envelope, &Command::Put { amount: 2 }).await.unwrap();
+    let mixed_up = transact::<Boxes>(&world.store, &envelope, &Command::Put { amount: 2 })
+        .await
+        .unwrap();
     assert!(matches!(mixed_up.outcome, Outcome::Refused { http: 422, .. }));
     assert_eq!(held(&world.store, Uuid::from_u128(2)).await.1, 1);
 }
 
 /// Sends commands to several boxes, and checks that each took effect once, in order, and is told.
 async fn all_is_well(world: &World, boxes: u128, each: u128) {
-    let sent = (0..boxes * each).map(|n| toys::put(&world.commands, Uuid::from_u128(1000 + n), Uuid::from_u128(n % boxes), 3));
+    let sent = (0..boxes * each).map(|n| {
+        toys::put(
+            &world.commands,
+            Uuid::from_u128(1000 + n),
+            Uuid::from_u128(n % boxes),
+            3,
+        )
+    });
     join_all(sent).await;
     let events = u64::try_from(boxes * each * 2).unwrap();
-    until("every event is in the stream", async || world.count(EVENTS).await >= events).await;
+    until("every event is in the stream", async || {
+        world.count(EVENTS).await >= events
+    })
+    .await;
     until("nothing is left in the outbox", async || {
         let mut left = 0;
         for n in 0..boxes {
-            left += pending(&world.store, "reviews", Uuid::from_u128(n)).await.unwrap().len();
+            left += pending(&world.store, "reviews", Uuid::from_u128(n))
+                .await
+                .unwrap()
+                .len();
         }
         left == 0
     })
     .await;
     assert_eq!(world.count(EVENTS).await, events, "no event twice");
     for (subject, versions) in versions(world).await {
-        assert_eq!(versions, (1..=u64::try_from(each * 2).unwrap()).collect::<Vec<_>>(), "{subject}");
+        assert_eq!(
+            versions,
+            (1..=u64::try_from(each * 2).unwrap()).collect::<Vec<_>>(),
+            "{subject}"
+        );
         assert_eq!(held(&world.store, subject).await.1, u64::try_from(each * 3).unwrap());
     }
     assert_eq!(world.count(DEAD).await, 0);
-    let last = handled(&world.store, "reviews", Uuid::from_u128(1000)).await.unwrap().unwrap();
-    assert!(matches!(last.outcome, Outcome::Done { seq: Some(_), .. }), "the inbox knows the token");
+    let last = handled(&world.store, "reviews", Uuid::from_u128(1000))
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(
+        matches!(last.outcome, Outcome::Done { seq: Some(_), .. }),
+        "the inbox knows the token"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -180,7 +224,9 @@ async fn the_sweeper_publishes_what_a_crash_left_lying() {
     let subject = Uuid::from_u128(2);
     for n in 0..3 {
         let envelope = toys::envelope(Uuid::from_u128(n), subject);
-        transact::<Boxes>(&world.store, &envelope, &Command::Put { amount: 4 }).await.unwrap();
+        transact::<Boxes>(&world.store, &envelope, &Command::Put { amount: 4 })
+            .await
+            .unwrap();
     }
     assert_eq!(world.count(EVENTS).await, 0);
     let stop = CancellationToken::new();
@@ -200,14 +246,23 @@ async fn the_ledger_says_once_maybe_and_not() {
     let world = World::new(&[]).await;
     let effects = Effects::new(world.store.clone());
     let job = Uuid::from_u128(1);
-    let Begun::Now(lost) = effects.begin::<String>(job, "call").await.unwrap() else { panic!("new") };
+    let Begun::Now(lost) = effects.begin::<String>(job, "call").await.unwrap() else {
+        panic!("new")
+    };
     assert!(!lost.maybe_made);
     // Whoever began it is not heard of again; the next one is told that it may have been made.
-    let Begun::Now(second) = effects.begin::<String>(job, "call").await.unwrap() else { panic!("open") };
+    let Begun::Now(second) = effects.begin::<String>(job, "call").await.unwrap() else {
+        panic!("open")
+    };
     assert!(second.maybe_made);
-    assert!(!effects.done(&lost, &"late").await.unwrap(), "an old fence counts no more");
+    assert!(
+        !effects.done(&lost, &"late").await.unwrap(),
+        "an old fence counts no more"
+    );
     assert!(effects.failed(&second).await.unwrap());
-    let Begun::Now(third) = effects.begin::<String>(job, "call").await.unwrap() else { panic!("failed") };
+    let Begun::Now(third) = effects.begin::<String>(job, "call").await.unwrap() else {
+        panic!("failed")
+    };
     assert!(!third.maybe_made);
     assert!(effects.done(&third, &"answer").await.unwrap());
     assert!(matches!(effects.begin::<String>(job, "call").await.unwrap(), Begun::Before(answer) if answer == "answer"));
@@ -225,8 +280,11 @@ async fn a_list_is_read_forward_page_by_page() {
     }
     let (mut after, mut seen) = (Vec::new(), Vec::new());
     loop {
-        let page: Vec<(Vec<Part>, serde_json::Value)> =
-            world.store.page("book_home", &[Part::from("a")], &after, 10).await.unwrap();
+        let page: Vec<(Vec<Part>, serde_json::Value)> = world
+            .store
+            .page("book_home", &[Part::from("a")], &after, 10)
+            .await
+            .unwrap();
         let Some((key, _)) = page.last() else { break };
         after.clone_from(key);
         seen.extend(page.iter().map(|(_, row)| row["n"].as_i64().unwrap()));

@@ -93,22 +93,38 @@ fn about_payment(payment: PaymentId, event: &payments::Event) -> Vec<Intention> 
             vec![Intention::job(ids::derive(payment.0, "charge"), &charge, payment)]
         }
         payments::Event::PaymentApproved { reference, .. } => {
-            vec![tell(reference, &purchases::Command::CompletePurchase { payment }, "complete")]
+            vec![tell(
+                reference,
+                &purchases::Command::CompletePurchase { payment },
+                "complete",
+            )]
         }
         payments::Event::PaymentDeclined { reference, .. } => {
             let code = RejectCode::PaymentDeclined;
-            vec![tell(reference, &purchases::Command::RejectPurchase { payment, code }, "reject")]
+            vec![tell(
+                reference,
+                &purchases::Command::RejectPurchase { payment, code },
+                "reject",
+            )]
         }
         payments::Event::PaymentFailed { reference, .. } => {
             let code = RejectCode::PaymentFailed;
             vec![
-                tell(reference, &purchases::Command::RejectPurchase { payment, code }, "reject"),
+                tell(
+                    reference,
+                    &purchases::Command::RejectPurchase { payment, code },
+                    "reject",
+                ),
                 cancel(payment, "failed"),
             ]
         }
         // Whatever way the money went back, the contents are closed.
         payments::Event::PaymentRefunded { reference, .. } | payments::Event::PaymentCancelled { reference, .. } => {
-            vec![tell(reference, &purchases::Command::RevokePurchase { payment }, "revoke")]
+            vec![tell(
+                reference,
+                &purchases::Command::RevokePurchase { payment },
+                "revoke",
+            )]
         }
     }
 }

@@ -22,13 +22,15 @@ pub const KIND: Kind = Kind {
         retries: 12,
         first_retry: Duration::from_secs(1),
     },
-    run: |tools, _, job| async move {
-        match job {
-            Job::CancelCharge { payment } => run(tools, payment).await,
-            _ => Err(misplaced()),
+    run: |tools, _, job| {
+        async move {
+            match job {
+                Job::CancelCharge { payment } => run(tools, payment).await,
+                _ => Err(misplaced()),
+            }
         }
-    }
-    .boxed(),
+        .boxed()
+    },
     // Nobody waits for it but the books of account: the dead letter is the alarm.
     give_up: |_: &Delivery, _: Job, _: FailureCode| Vec::new(),
 };
@@ -37,7 +39,12 @@ async fn run(tools: &Tools, id: PaymentId) -> Outcome {
     if !matches!(payment(tools, id).await?.status, Status::Approved | Status::Failed) {
         return Ok(Vec::new());
     }
-    let charged = match tools.effects.begin(id.0, "cancel_charge").await.map_err(Verdict::later)? {
+    let charged = match tools
+        .effects
+        .begin(id.0, "cancel_charge")
+        .await
+        .map_err(Verdict::later)?
+    {
         Begun::Before(charged) => charged,
         Begun::Now(effect) => {
             let charged = in_time(tools, tools.bank.cancel(id.0))
@@ -47,5 +54,9 @@ async fn run(tools: &Tools, id: PaymentId) -> Outcome {
             charged
         }
     };
-    Ok(vec![Intention::command::<Payments>(id, &Command::CancelPayment { charged }, "cancelled")])
+    Ok(vec![Intention::command::<Payments>(
+        id,
+        &Command::CancelPayment { charged },
+        "cancelled",
+    )])
 }

@@ -24,13 +24,15 @@ pub const KIND: Kind = Kind {
         retries: 3,
         first_retry: Duration::from_millis(500),
     },
-    run: |tools, _, job| async move {
-        match job {
-            Job::Charge { payment } => run(tools, payment).await,
-            _ => Err(misplaced()),
+    run: |tools, _, job| {
+        async move {
+            match job {
+                Job::Charge { payment } => run(tools, payment).await,
+                _ => Err(misplaced()),
+            }
         }
-    }
-    .boxed(),
+        .boxed()
+    },
     give_up,
 };
 
@@ -65,6 +67,12 @@ async fn run(tools: &Tools, id: PaymentId) -> Outcome {
 }
 
 fn give_up(_: &Delivery, job: Job, code: FailureCode) -> Vec<Intention> {
-    let Job::Charge { payment } = job else { return Vec::new() };
-    vec![Intention::command::<Payments>(payment, &Command::FailPayment { code }, "failed")]
+    let Job::Charge { payment } = job else {
+        return Vec::new();
+    };
+    vec![Intention::command::<Payments>(
+        payment,
+        &Command::FailPayment { code },
+        "failed",
+    )]
 }

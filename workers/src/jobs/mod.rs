@@ -103,9 +103,10 @@ impl Worker {
         let (intentions, verdict) = match (self.kind.run)(&self.tools, delivery, job.clone()).await {
             Ok(intentions) => (intentions, Verdict::Done),
             // Turned down for good: whoever waits is told, and there is nothing to repair.
-            Err(Verdict::Refuse(reason)) => {
-                ((self.kind.give_up)(delivery, job, code_of(&reason)), Verdict::Refuse(reason))
-            }
+            Err(Verdict::Refuse(reason)) => (
+                (self.kind.give_up)(delivery, job, code_of(&reason)),
+                Verdict::Refuse(reason),
+            ),
             Err(verdict) => return verdict,
         };
         match self.tools.intend.send(&delivery.envelope, intentions).await {
@@ -183,10 +184,7 @@ fn code_of(reason: &Reason) -> FailureCode {
 }
 
 /// Waits for the bank, but not for ever.
-async fn in_time<T>(
-    tools: &Tools,
-    asked: impl Future<Output = Result<T, NoAnswer>>,
-) -> Result<T, NoAnswer> {
+async fn in_time<T>(tools: &Tools, asked: impl Future<Output = Result<T, NoAnswer>>) -> Result<T, NoAnswer> {
     tokio::time::timeout(tools.bank_timeout, asked)
         .await
         .map_err(|_| NoAnswer("no answer in time".to_owned()))?

@@ -23,13 +23,15 @@ pub const KIND: Kind = Kind {
         retries: 3,
         first_retry: Duration::from_secs(1),
     },
-    run: |tools, delivery, job| async move {
-        match job {
-            Job::PaintImage { job, book } => run(tools, delivery, job, book).await,
-            _ => Err(misplaced()),
+    run: |tools, delivery, job| {
+        async move {
+            match job {
+                Job::PaintImage { job, book } => run(tools, delivery, job, book).await,
+                _ => Err(misplaced()),
+            }
         }
-    }
-    .boxed(),
+        .boxed()
+    },
     give_up,
 };
 
@@ -40,20 +42,36 @@ async fn run(tools: &Tools, delivery: &Delivery, job: JobId, book_id: BookId) ->
         .await
         .map_err(Verdict::later)?;
     let Some((_, book)) = book else {
-        return Err(Verdict::Poison(Reason::new("no_such_book", "the job names a book that is not there")));
+        return Err(Verdict::Poison(Reason::new(
+            "no_such_book",
+            "the job names a book that is not there",
+        )));
     };
     if book.painting.job != Some(job) || book.painting.status == WorkStatus::Ready {
         // Somebody asked anew meanwhile, or it is done: nobody waits for this one.
         return Ok(Vec::new());
     }
     let attempt = delivery.attempt;
-    let start = Intention::command::<Books>(book_id, &Command::StartImage { job, attempt }, format!("start/{attempt}"));
+    let start = Intention::command::<Books>(
+        book_id,
+        &Command::StartImage { job, attempt },
+        format!("start/{attempt}"),
+    );
     tell(tools, delivery, start).await?;
-    let image = match tools.effects.begin(job.0, "paint_image").await.map_err(Verdict::later)? {
+    let image = match tools
+        .effects
+        .begin(job.0, "paint_image")
+        .await
+        .map_err(Verdict::later)?
+    {
         Begun::Before(image) => image,
         Begun::Now(effect) => {
             let brief = ImageBrief {
-                about: if book.contents.is_empty() { book.synopsis } else { book.contents },
+                about: if book.contents.is_empty() {
+                    book.synopsis
+                } else {
+                    book.contents
+                },
                 title: book.title,
             };
             match tools.ai.paint_image(&brief).await {
@@ -75,11 +93,21 @@ async fn run(tools: &Tools, delivery: &Delivery, job: JobId, book_id: BookId) ->
             }
         }
     };
-    Ok(vec![Intention::command::<Books>(book_id, &Command::AttachImage { job, image }, "attach")])
+    Ok(vec![Intention::command::<Books>(
+        book_id,
+        &Command::AttachImage { job, image },
+        "attach",
+    )])
 }
 
 fn give_up(delivery: &Delivery, job: Job, code: FailureCode) -> Vec<Intention> {
-    let Job::PaintImage { job, book } = job else { return Vec::new() };
+    let Job::PaintImage { job, book } = job else {
+        return Vec::new();
+    };
     let attempts = delivery.attempt;
-    vec![Intention::command::<Books>(book, &Command::MarkImageFailed { job, code, attempts }, "failed")]
+    vec![Intention::command::<Books>(
+        book,
+        &Command::MarkImageFailed { job, code, attempts },
+        "failed",
+    )]
 }

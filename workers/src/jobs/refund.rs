@@ -22,26 +22,27 @@ pub const KIND: Kind = Kind {
         retries: 5,
         first_retry: Duration::from_secs(1),
     },
-    run: |tools, _, job| async move {
-        match job {
-            Job::Refund { payment, purchase } => run(tools, payment, purchase).await,
-            _ => Err(misplaced()),
+    run: |tools, _, job| {
+        async move {
+            match job {
+                Job::Refund { payment, purchase } => run(tools, payment, purchase).await,
+                _ => Err(misplaced()),
+            }
         }
-    }
-    .boxed(),
+        .boxed()
+    },
     give_up,
 };
 
 /// A payment as its owner keeps it.
 pub(super) async fn payment(tools: &Tools, id: PaymentId) -> Result<Payment, Verdict> {
-    let found: Option<(u64, Payment)> = tools
-        .store
-        .state(payments::CONTEXT, id)
-        .await
-        .map_err(Verdict::later)?;
-    found
-        .map(|(_, payment)| payment)
-        .ok_or_else(|| Verdict::Poison(Reason::new("no_such_payment", "the job names a payment that is not there")))
+    let found: Option<(u64, Payment)> = tools.store.state(payments::CONTEXT, id).await.map_err(Verdict::later)?;
+    found.map(|(_, payment)| payment).ok_or_else(|| {
+        Verdict::Poison(Reason::new(
+            "no_such_payment",
+            "the job names a payment that is not there",
+        ))
+    })
 }
 
 async fn run(tools: &Tools, id: PaymentId, purchase: PurchaseId) -> Outcome {
@@ -58,7 +59,11 @@ async fn run(tools: &Tools, id: PaymentId, purchase: PurchaseId) -> Outcome {
             tools.effects.done(&effect, &()).await.map_err(Verdict::later)?;
         }
     }
-    Ok(vec![Intention::command::<Payments>(id, &Command::RefundPayment {}, "refunded")])
+    Ok(vec![Intention::command::<Payments>(
+        id,
+        &Command::RefundPayment {},
+        "refunded",
+    )])
 }
 
 /// The purchase goes on as it was; a late word to one that is refunded already changes nothing.
@@ -68,6 +73,8 @@ fn keep(payment: PaymentId, purchase: PurchaseId) -> Vec<Intention> {
 }
 
 fn give_up(_: &Delivery, job: Job, _: FailureCode) -> Vec<Intention> {
-    let Job::Refund { payment, purchase } = job else { return Vec::new() };
+    let Job::Refund { payment, purchase } = job else {
+        return Vec::new();
+    };
     keep(payment, purchase)
 }

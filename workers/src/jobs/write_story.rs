@@ -23,13 +23,15 @@ pub const KIND: Kind = Kind {
         retries: 3,
         first_retry: Duration::from_secs(1),
     },
-    run: |tools, delivery, job| async move {
-        match job {
-            Job::WriteStory { job, book } => run(tools, delivery, job, book).await,
-            _ => Err(misplaced()),
+    run: |tools, delivery, job| {
+        async move {
+            match job {
+                Job::WriteStory { job, book } => run(tools, delivery, job, book).await,
+                _ => Err(misplaced()),
+            }
         }
-    }
-    .boxed(),
+        .boxed()
+    },
     give_up,
 };
 
@@ -40,16 +42,28 @@ async fn run(tools: &Tools, delivery: &Delivery, job: JobId, book_id: BookId) ->
         .await
         .map_err(Verdict::later)?;
     let Some((_, book)) = book else {
-        return Err(Verdict::Poison(Reason::new("no_such_book", "the job names a book that is not there")));
+        return Err(Verdict::Poison(Reason::new(
+            "no_such_book",
+            "the job names a book that is not there",
+        )));
     };
     if book.story.job != Some(job) || book.story.status == WorkStatus::Ready {
         // Somebody asked anew meanwhile, or it is done: nobody waits for this one.
         return Ok(Vec::new());
     }
     let attempt = delivery.attempt;
-    let start = Intention::command::<Books>(book_id, &Command::StartStory { job, attempt }, format!("start/{attempt}"));
+    let start = Intention::command::<Books>(
+        book_id,
+        &Command::StartStory { job, attempt },
+        format!("start/{attempt}"),
+    );
     tell(tools, delivery, start).await?;
-    let contents = match tools.effects.begin(job.0, "write_story").await.map_err(Verdict::later)? {
+    let contents = match tools
+        .effects
+        .begin(job.0, "write_story")
+        .await
+        .map_err(Verdict::later)?
+    {
         Begun::Before(contents) => contents,
         Begun::Now(effect) => {
             let brief = StoryBrief {
@@ -73,7 +87,13 @@ async fn run(tools: &Tools, delivery: &Delivery, job: JobId, book_id: BookId) ->
 }
 
 fn give_up(delivery: &Delivery, job: Job, code: FailureCode) -> Vec<Intention> {
-    let Job::WriteStory { job, book } = job else { return Vec::new() };
+    let Job::WriteStory { job, book } = job else {
+        return Vec::new();
+    };
     let attempts = delivery.attempt;
-    vec![Intention::command::<Books>(book, &Command::MarkStoryFailed { job, code, attempts }, "failed")]
+    vec![Intention::command::<Books>(
+        book,
+        &Command::MarkStoryFailed { job, code, attempts },
+        "failed",
+    )]
 }

@@ -82,7 +82,10 @@ impl Sandbox {
         let row = Key::of("sandbox_charge", key);
         for _ in 0..TRIES {
             let before = self.account(key).await?;
-            let mut after = before.clone().unwrap_or(Account { amount, log: Vec::new() });
+            let mut after = before.clone().unwrap_or(Account {
+                amount,
+                log: Vec::new(),
+            });
             let Some(movement) = what(&after) else { return Ok(after) };
             after.log.push(movement);
             let written = match before {
@@ -102,10 +105,16 @@ impl Sandbox {
             TestCard::InsufficientFunds => Some(DeclineCode::InsufficientFunds),
             _ => None,
         };
-        let wanted = if decline.is_some() { Movement::Declined } else { Movement::Charged };
+        let wanted = if decline.is_some() {
+            Movement::Declined
+        } else {
+            Movement::Charged
+        };
         let is_repeat = self.account(charge.key).await?.is_some();
         let account = self
-            .append(charge.key, charge.amount, |account| account.log.is_empty().then_some(wanted))
+            .append(charge.key, charge.amount, |account| {
+                account.log.is_empty().then_some(wanted)
+            })
             .await?;
         if account.has(Movement::Voided) {
             return Ok(Answer::Declined(DeclineCode::CardDeclined));
@@ -135,9 +144,14 @@ impl Sandbox {
     async fn undo(&self, key: Uuid) -> Result<bool, NoAnswer> {
         let account = self
             .append(key, 0, |account| {
-                let is_over = [Movement::Refunded, Movement::Cancelled, Movement::Voided, Movement::Declined]
-                    .into_iter()
-                    .any(|movement| account.has(movement));
+                let is_over = [
+                    Movement::Refunded,
+                    Movement::Cancelled,
+                    Movement::Voided,
+                    Movement::Declined,
+                ]
+                .into_iter()
+                .any(|movement| account.has(movement));
                 match (is_over, account.has(Movement::Charged)) {
                     (true, _) => None,
                     (false, true) => Some(Movement::Cancelled),

@@ -51,7 +51,11 @@ async fn row(rows: &Rows, id: Uuid) -> Result<BookDetail, FoldError> {
 async fn about_book(event: &Delivery, told: &Event, rows: &mut Rows) -> Result<(), FoldError> {
     let id = event.envelope.subject;
     let mut row = match told {
-        Event::BookCreated { author: by, price, edition: number } => BookDetail {
+        Event::BookCreated {
+            author: by,
+            price,
+            edition: number,
+        } => BookDetail {
             book_id: BookId(id),
             title: edition(rows, id, *number).await?.title,
             synopsis: book(rows, id).await?.synopsis,

@@ -48,7 +48,9 @@ fn key(place: i64, book: Uuid) -> Key {
 
 /// The row of a book, if it is in the catalogue.
 async fn row(rows: &Rows, book: Uuid) -> Result<Option<(Key, BookHome)>, FoldError> {
-    let Some(place) = rows.place(book).await? else { return Ok(None) };
+    let Some(place) = rows.place(book).await? else {
+        return Ok(None);
+    };
     let key = key(place, book);
     Ok(rows.get(&key).await?.map(|row| (key, row)))
 }
@@ -79,7 +81,9 @@ async fn about_book(event: &Delivery, told: &Event, rows: &mut Rows) -> Result<(
         Event::BookEdited { edition: number, .. }
         | Event::StoryAttached { edition: number, .. }
         | Event::ImageAttached { edition: number, .. } => {
-            let Some((key, mut row)) = row(rows, id).await? else { return Ok(()) };
+            let Some((key, mut row)) = row(rows, id).await? else {
+                return Ok(());
+            };
             let said = edition(rows, id, *number).await?;
             row.title = said.title;
             row.image_url = said.image.map(image_url);
@@ -95,7 +99,9 @@ async fn about_book(event: &Delivery, told: &Event, rows: &mut Rows) -> Result<(
 async fn about_review(told: &reviews::Event, rows: &mut Rows) -> Result<(), FoldError> {
     let (id, half_stars, count) = super::book_detail::change_of(told);
     // A review of a book that was withdrawn meanwhile finds no row; book_detail keeps its rating.
-    let Some((key, mut row)) = row(rows, id.0).await? else { return Ok(()) };
+    let Some((key, mut row)) = row(rows, id.0).await? else {
+        return Ok(());
+    };
     row.rating = row.rating.changed(half_stars, count);
     rows.put(key, &row)
 }

@@ -41,7 +41,10 @@ impl View for BookReviewsView {
 }
 
 fn key(book: BookId, place: i64, review: Uuid) -> Key {
-    Key::new(BOOK_REVIEWS, [Part::from(book.0), Part::Number(place), Part::from(review)])
+    Key::new(
+        BOOK_REVIEWS,
+        [Part::from(book.0), Part::Number(place), Part::from(review)],
+    )
 }
 
 async fn about_review(event: &Delivery, told: &Event, rows: &mut Rows) -> Result<(), FoldError> {

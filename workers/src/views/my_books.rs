@@ -47,7 +47,11 @@ fn key(author: MemberId, place: i64, book: Uuid) -> Key {
 async fn about_book(event: &Delivery, told: &Event, rows: &mut Rows) -> Result<(), FoldError> {
     let id = event.envelope.subject;
     let (key, mut row) = match told {
-        Event::BookCreated { author, price, edition: number } => {
+        Event::BookCreated {
+            author,
+            price,
+            edition: number,
+        } => {
             let place = rows.give_place(id, event.envelope.time)?;
             let row = MyBook {
                 book_id: BookId(id),

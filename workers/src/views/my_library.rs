@@ -41,7 +41,10 @@ impl View for MyLibraryView {
 }
 
 fn key(member: MemberId, place: i64, purchase: Uuid) -> Key {
-    Key::new(MY_LIBRARY, [Part::from(member.0), Part::Number(place), Part::from(purchase)])
+    Key::new(
+        MY_LIBRARY,
+        [Part::from(member.0), Part::Number(place), Part::from(purchase)],
+    )
 }
 
 async fn about_purchase(event: &Delivery, told: &Event, rows: &mut Rows) -> Result<(), FoldError> {

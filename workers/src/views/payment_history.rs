@@ -41,7 +41,10 @@ impl View for PaymentHistoryView {
 }
 
 fn key(member: MemberId, place: i64, payment: Uuid) -> Key {
-    Key::new(PAYMENT_HISTORY, [Part::from(member.0), Part::Number(place), Part::from(payment)])
+    Key::new(
+        PAYMENT_HISTORY,
+        [Part::from(member.0), Part::Number(place), Part::from(payment)],
+    )
 }
 
 async fn about_payment(event: &Delivery, told: &Event, rows: &mut Rows) -> Result<(), FoldError> {

@@ -70,7 +70,12 @@ impl Village {
         });
         world.apply(&house.consumers()).await;
         let working = house.wrap(wrap).start(&[]);
-        let village = Self { world, ai, bank, working };
+        let village = Self {
+            world,
+            ai,
+            bank,
+            working,
+        };
         village.join(MINA, "mina", Role::Author).await;
         village.join(JUNO, "juno", Role::Reader).await;
         village
@@ -84,7 +89,8 @@ impl Village {
             role,
             sealed_hash: "sealed".into(),
         };
-        self.ask::<Members>(Actor::Anonymous, AccountId::of_username(name), name, &command).await;
+        self.ask::<Members>(Actor::Anonymous, AccountId::of_username(name), name, &command)
+            .await;
     }
 
     /// Sends a command, as the door does, and waits for its outcome.
@@ -112,9 +118,17 @@ impl Village {
             reply: None,
             traceparent: None,
         };
-        let at = Subject::Command { context: C::CONTEXT, kind: command.kind(), id };
+        let at = Subject::Command {
+            context: C::CONTEXT,
+            kind: command.kind(),
+            id,
+        };
         let body = serde_json::to_vec(command).unwrap();
-        self.world.commands.publish(Outgoing::new(at, &envelope, body.into(), true)).await.unwrap();
+        self.world
+            .commands
+            .publish(Outgoing::new(at, &envelope, body.into(), true))
+            .await
+            .unwrap();
         let mut outcome = None;
         until(name, async || {
             outcome = handled(&self.world.store, C::CONTEXT, id).await.unwrap();
@@ -125,11 +139,23 @@ impl Village {
     }
 
     pub async fn book(&self, id: BookId) -> Book {
-        self.world.store.state(books::CONTEXT, id).await.unwrap().map(|(_, book)| book).unwrap_or_default()
+        self.world
+            .store
+            .state(books::CONTEXT, id)
+            .await
+            .unwrap()
+            .map(|(_, book)| book)
+            .unwrap_or_default()
     }
 
     pub async fn purchase(&self, id: PurchaseId) -> Purchase {
-        self.world.store.state(purchases::CONTEXT, id).await.unwrap().map(|(_, it)| it).unwrap_or_default()
+        self.world
+            .store
+            .state(purchases::CONTEXT, id)
+            .await
+            .unwrap()
+            .map(|(_, it)| it)
+            .unwrap_or_default()
     }
 
     /// A published book with a story and an image, for 10 won.
@@ -143,14 +169,18 @@ impl Village {
             publish: false,
         };
         self.ask::<Books>(mina, id, "create", &create).await;
-        let story = books::Command::RequestStory { synopsis: None, image: true };
+        let story = books::Command::RequestStory {
+            synopsis: None,
+            image: true,
+        };
         self.ask::<Books>(mina, id, "story", &story).await;
         until("story and image are there", async || {
             let book = self.book(id).await;
             book.story.status == WorkStatus::Ready && book.painting.status == WorkStatus::Ready
         })
         .await;
-        self.ask::<Books>(mina, id, "publish", &books::Command::PublishBook {}).await;
+        self.ask::<Books>(mina, id, "publish", &books::Command::PublishBook {})
+            .await;
         id
     }
 
@@ -158,12 +188,21 @@ impl Village {
     pub async fn buy(&self, book: BookId, name: &str, card: TestCard) -> (PurchaseId, Outcome) {
         let id = PurchaseId::of(JUNO, book);
         let edition = self.book(book).await.edition;
-        let command = purchases::Command::RequestPurchase { member: JUNO, book, edition, price: 10, card };
+        let command = purchases::Command::RequestPurchase {
+            member: JUNO,
+            book,
+            edition,
+            price: 10,
+            card,
+        };
         (id, self.ask::<Purchases>(Actor::Member(JUNO), id, name, &command).await)
     }
 
     pub async fn becomes(&self, id: PurchaseId, status: purchases::Status) -> Purchase {
-        until(&format!("the purchase is {status:?}"), async || self.purchase(id).await.status == status).await;
+        until(&format!("the purchase is {status:?}"), async || {
+            self.purchase(id).await.status == status
+        })
+        .await;
         self.purchase(id).await
     }
 

@@ -16,7 +16,9 @@ async fn a_life(village: &Village) {
     let book = village.published(1).await;
     let (purchase, _) = village.buy(book, "buy", TestCard::Approved).await;
     village.becomes(purchase, Status::Completed).await;
-    village.ask::<Purchases>(Actor::Member(JUNO), purchase, "refund", &Command::RequestRefund {}).await;
+    village
+        .ask::<Purchases>(Actor::Member(JUNO), purchase, "refund", &Command::RequestRefund {})
+        .await;
     let purchase = village.becomes(purchase, Status::Refunded).await;
     let account = village.account(&purchase).await.unwrap();
     assert_eq!(account.log, [Movement::Charged, Movement::Refunded]);

@@ -52,10 +52,21 @@ async fn a_charge_without_an_answer_is_undone_and_the_purchase_rejected() {
         village.account(&purchase).await.unwrap().log == [Movement::Charged, Movement::Cancelled]
     })
     .await;
-    let payment: Payment = village.world.store.state(payments::CONTEXT, purchase.payment.unwrap()).await.unwrap().unwrap().1;
+    let payment: Payment = village
+        .world
+        .store
+        .state(payments::CONTEXT, purchase.payment.unwrap())
+        .await
+        .unwrap()
+        .unwrap()
+        .1;
     until("the payment says so", async || {
-        let found: Option<(u64, Payment)> =
-            village.world.store.state(payments::CONTEXT, purchase.payment.unwrap()).await.unwrap();
+        let found: Option<(u64, Payment)> = village
+            .world
+            .store
+            .state(payments::CONTEXT, purchase.payment.unwrap())
+            .await
+            .unwrap();
         found.unwrap().1.status == payments::Status::Cancelled
     })
     .await;
@@ -74,12 +85,18 @@ async fn money_that_comes_for_a_rejected_purchase_goes_back() {
     village.buy(book, "again", TestCard::Approved).await;
     village.becomes(id, Status::Completed).await;
     let old = purchase.payment.unwrap();
-    village.ask::<Payments>(Actor::System, old, "late", &payments::Command::ApprovePayment {}).await;
+    village
+        .ask::<Payments>(Actor::System, old, "late", &payments::Command::ApprovePayment {})
+        .await;
     until("the old charge went back", async || {
         village.bank.account(old.0).await.unwrap().unwrap().log == [Movement::Charged, Movement::Cancelled]
     })
     .await;
-    assert_eq!(village.purchase(id).await.status, Status::Completed, "the new one stands");
+    assert_eq!(
+        village.purchase(id).await.status,
+        Status::Completed,
+        "the new one stands"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -90,7 +107,10 @@ async fn two_orders_at_once_are_one_purchase_and_one_charge() {
         village.buy(book, "one", TestCard::Approved),
         village.buy(book, "two", TestCard::Approved)
     );
-    let done = [&first, &second].into_iter().filter(|outcome| matches!(outcome, Outcome::Done { .. })).count();
+    let done = [&first, &second]
+        .into_iter()
+        .filter(|outcome| matches!(outcome, Outcome::Done { .. }))
+        .count();
     assert_eq!(done, 1, "{first:?} {second:?}");
     village.becomes(id, Status::Completed).await;
     assert_eq!(village.count("sandbox_charge").await, 1);
@@ -100,14 +120,24 @@ async fn two_orders_at_once_are_one_purchase_and_one_charge() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_sandbox_charges_a_key_once_and_a_voided_one_never() {
     let village = quiet().await;
-    let charge = |n, card| Charge { key: Uuid::from_u128(n), amount: 5, card };
+    let charge = |n, card| Charge {
+        key: Uuid::from_u128(n),
+        amount: 5,
+        card,
+    };
     let bank = &village.bank;
     for _ in 0..3 {
         assert_eq!(bank.charge(charge(1, TestCard::Approved)).await, Ok(Answer::Approved));
     }
-    assert_eq!(bank.account(Uuid::from_u128(1)).await.unwrap().unwrap().log, [Movement::Charged]);
+    assert_eq!(
+        bank.account(Uuid::from_u128(1)).await.unwrap().unwrap().log,
+        [Movement::Charged]
+    );
     assert_eq!(bank.cancel(Uuid::from_u128(2)).await, Ok(false));
-    assert!(matches!(bank.charge(charge(2, TestCard::Approved)).await, Ok(Answer::Declined(_))));
+    assert!(matches!(
+        bank.charge(charge(2, TestCard::Approved)).await,
+        Ok(Answer::Declined(_))
+    ));
     assert!(bank.refund(Uuid::from_u128(3)).await.is_err(), "nothing to give back");
     let late = tokio::time::timeout(Duration::from_millis(200), bank.charge(charge(4, TestCard::TimesOut))).await;
     assert!(late.is_err(), "the first answer never comes");
@@ -119,8 +149,12 @@ async fn the_sandbox_charges_a_key_once_and_a_voided_one_never() {
 async fn a_purchase_of_nobody_is_refused_and_leaves_nothing() {
     let village = quiet().await;
     let unknown = PurchaseId(Uuid::from_u128(404));
-    let complete = maru_schemas::purchases::Command::CompletePurchase { payment: PaymentId(Uuid::nil()) };
-    let outcome = village.ask::<maru_schemas::purchases::Purchases>(Actor::System, unknown, "complete", &complete).await;
+    let complete = maru_schemas::purchases::Command::CompletePurchase {
+        payment: PaymentId(Uuid::nil()),
+    };
+    let outcome = village
+        .ask::<maru_schemas::purchases::Purchases>(Actor::System, unknown, "complete", &complete)
+        .await;
     assert!(matches!(outcome, Outcome::Refused { http: 404, .. }), "{outcome:?}");
     village.ends_well().await;
 }

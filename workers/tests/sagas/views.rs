@@ -48,11 +48,16 @@ async fn every_view_is_the_same_when_it_is_built_again() {
             content: "Warm <b>and</b> funny".into(),
             bought: true,
         };
-        village.ask::<Reviews>(Actor::Member(JUNO), ReviewId::of(JUNO, book), "review", &review).await;
+        village
+            .ask::<Reviews>(Actor::Member(JUNO), ReviewId::of(JUNO, book), "review", &review)
+            .await;
     }
     caught_up(&village).await;
     let before = everything(&village).await;
-    assert!(before.iter().all(|table| table.len() == 3), "three rows in each of the six views");
+    assert!(
+        before.iter().all(|table| table.len() == 3),
+        "three rows in each of the six views"
+    );
     for view in maru_workers::views::all() {
         forget(&village.world.store, &*view).await.unwrap();
     }

@@ -73,7 +73,14 @@ fn create(book: &Book, by: &By, words: [&String; 3], price: u32, publish: bool) 
         synopsis,
         contents,
     };
-    let mut told = vec![Told::with(Event::BookCreated { author, price, edition: 1 }, text)];
+    let mut told = vec![Told::with(
+        Event::BookCreated {
+            author,
+            price,
+            edition: 1,
+        },
+        text,
+    )];
     if publish {
         told.push(Told::plain(Event::BookPublished { price, edition: 1 }));
     }
@@ -171,10 +178,16 @@ fn about_work(book: &Book, report: &Command, by: &By) -> Decision {
     let current = |work: &Work, job: &JobId| work.job == Some(*job) && work.status != WorkStatus::Ready;
     let event = match report {
         Command::StartStory { job, attempt } if current(&book.story, job) && *attempt > book.story.attempts => {
-            Event::StoryStarted { job: *job, attempt: *attempt }
+            Event::StoryStarted {
+                job: *job,
+                attempt: *attempt,
+            }
         }
         Command::StartImage { job, attempt } if current(&book.painting, job) && *attempt > book.painting.attempts => {
-            Event::ImageStarted { job: *job, attempt: *attempt }
+            Event::ImageStarted {
+                job: *job,
+                attempt: *attempt,
+            }
         }
         Command::AttachStory { job, contents } if current(&book.story, job) => {
             let event = Event::StoryAttached {

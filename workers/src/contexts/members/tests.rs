@@ -20,10 +20,12 @@ fn registered() -> Told<Event, Text> {
 
 #[test]
 fn the_first_to_ask_gets_the_username() {
-    given::<Members>([]).when(register(MINA)).then([Event::AccountRegistered {
-        member: MINA,
-        role: Role::Author,
-    }]);
+    given::<Members>([])
+        .when(register(MINA))
+        .then([Event::AccountRegistered {
+            member: MINA,
+            role: Role::Author,
+        }]);
 }
 
 #[test]

@@ -40,7 +40,10 @@ pub(super) fn decide(review: &Review, command: &Command, by: &By) -> Result<Vec<
             if rating == before && content.is_none() {
                 return Ok(Vec::new());
             }
-            Ok(vec![Told::with(Event::ReviewEdited { book, before, rating }, words(content))])
+            Ok(vec![Told::with(
+                Event::ReviewEdited { book, before, rating },
+                words(content),
+            )])
         }
         Command::RemoveReview {} => {
             let Some(book) = review.book else {

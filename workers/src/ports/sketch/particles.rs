@@ -60,9 +60,7 @@ fn ending(word: &str) -> Ending {
         'm' | 'n' => Ending::Closed,
         'g' if before == Some('n') => Ending::Closed,
         // 북, 캣, 맵: after a vowel these close the syllable.
-        'k' | 'p' | 't' | 'c' if matches!(before, Some('a' | 'e' | 'i' | 'o' | 'u')) => {
-            Ending::Closed
-        }
+        'k' | 'p' | 't' | 'c' if matches!(before, Some('a' | 'e' | 'i' | 'o' | 'u')) => Ending::Closed,
         'a'..='z' => Ending::Open,
         _ => Ending::Silent,
     }

@@ -47,11 +47,7 @@ pub struct Tales {
 /// any Hangul in them, else English.
 pub fn story(title: &str, synopsis: &str) -> String {
     let korean = words::has_hangul(title) || words::has_hangul(synopsis);
-    let tales = if korean {
-        &tales_ko::TALES
-    } else {
-        &tales_en::TALES
-    };
+    let tales = if korean { &tales_ko::TALES } else { &tales_en::TALES };
     let title = plain(title);
     let title = match title.trim_end_matches(['.', ',', ';', ':', ' ', '-']) {
         "" => tales.nameless,
@@ -124,9 +120,7 @@ impl Cast {
         };
         let known_place = of_kind(Kind::Place).find_map(|word| {
             let mut places = tales.known_places.iter();
-            places
-                .find(|(key, _)| *key == word.en[0])
-                .map(|(_, place)| *place)
+            places.find(|(key, _)| *key == word.en[0]).map(|(_, place)| *place)
         });
         let place = known_place.unwrap_or_else(|| dice.pick(tales.places));
 
@@ -201,11 +195,7 @@ impl Cast {
 }
 
 fn the(bare: &str, korean: bool) -> String {
-    if korean {
-        bare.to_owned()
-    } else {
-        format!("the {bare}")
-    }
+    if korean { bare.to_owned() } else { format!("the {bare}") }
 }
 
 fn a(bare: &str, korean: bool) -> String {
@@ -225,9 +215,9 @@ fn english_row(words: &[String]) -> String {
 
 fn capital(text: &str) -> String {
     let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| {
-        first.to_uppercase().chain(letters).collect()
-    })
+    letters
+        .next()
+        .map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// The text on one line, without tags, control characters and invisible marks.
@@ -246,12 +236,7 @@ fn plain(text: &str) -> String {
             '<' => line.push('‹'),
             '>' => line.push('›'),
             // Marks that turn the writing direction or cannot be seen; the joiner inside emoji stays.
-            '\u{200B}'
-            | '\u{200E}'
-            | '\u{200F}'
-            | '\u{202A}'..='\u{202E}'
-            | '\u{2060}'..='\u{206F}'
-            | '\u{FEFF}' => {}
+            '\u{200B}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}' => {}
             c if c.is_control() || c.is_whitespace() => line.push(' '),
             c => line.push(c),
         }
@@ -322,23 +307,15 @@ mod tests {
         assert!(story("Moon", "여우 이야기").contains("견본 동화"));
         let english = story(FOX.0, FOX.1);
         assert!(english.contains("sample story"));
-        assert!(
-            !english.chars().any(|c| matches!(c, '가'..='힣')),
-            "{english}"
-        );
+        assert!(!english.chars().any(|c| matches!(c, '가'..='힣')), "{english}");
     }
 
     #[test]
     fn the_same_wish_tells_the_same_story_and_another_tells_another() {
         assert_eq!(story(KO.0, KO.1), story(KO.0, KO.1));
-        let stories: HashSet<String> = (0..40)
-            .map(|n| story(&format!("Title {n}"), "Same."))
-            .collect();
+        let stories: HashSet<String> = (0..40).map(|n| story(&format!("Title {n}"), "Same.")).collect();
         assert_eq!(stories.len(), 40);
-        let first_lines: HashSet<&str> = stories
-            .iter()
-            .filter_map(|s| s.split("Title").next())
-            .collect();
+        let first_lines: HashSet<&str> = stories.iter().filter_map(|s| s.split("Title").next()).collect();
         assert!(first_lines.len() >= 4, "{first_lines:?}");
     }
 
@@ -363,12 +340,7 @@ mod tests {
     #[test]
     fn what_the_title_names_takes_part_in_the_story() {
         let story = story("The Whale and the Rabbit", "They want to see the snow.");
-        for part in [
-            "the whale",
-            "the rabbit",
-            "of the snow",
-            "where the snow never melts",
-        ] {
+        for part in ["the whale", "the rabbit", "of the snow", "where the snow never melts"] {
             assert!(story.to_lowercase().contains(part), "{part}: {story}");
         }
     }
@@ -376,14 +348,10 @@ mod tests {
     #[test]
     fn every_slot_is_filled_and_no_mark_is_left_over() {
         for n in 0..120 {
-            for (title, synopsis) in [FOX, KO, ("", ""), ("무지개 우산", "비가 왔다"), ("Hm", "")]
-            {
+            for (title, synopsis) in [FOX, KO, ("", ""), ("무지개 우산", "비가 왔다"), ("Hm", "")] {
                 let story = story(title, &format!("{synopsis}{n}"));
                 assert!(!story.contains(['{', '}', '<', '>']), "{story}");
-                assert!(
-                    !story.contains("  ") && !story.contains("the the"),
-                    "{story}"
-                );
+                assert!(!story.contains("  ") && !story.contains("the the"), "{story}");
             }
         }
     }

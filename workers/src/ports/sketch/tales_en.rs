@@ -91,9 +91,7 @@ pub static TALES: Tales = Tales {
         "“And then?” asked a sleepy voice. But {hero} was already smiling with closed eyes. Some stories, like {title}, go on in a dream, and tomorrow there will be another page.",
         "When {hero} was home again, there was sand in both shoes and a song in the air. {Hero} wrote everything down, and on the first page, in the best letters of all, stood {title}.",
     ],
-    children: &[
-        "Mina", "Leo", "Sora", "Noah", "Ella", "Juno", "Theo", "Hana",
-    ],
+    children: &["Mina", "Leo", "Sora", "Noah", "Ella", "Juno", "Theo", "Hana"],
     friends: &[
         "hedgehog",
         "snail",
@@ -127,11 +125,7 @@ pub static TALES: Tales = Tales {
         ("night", "the hill where the night begins"),
         ("sky", "the hill that almost touches the sky"),
     ],
-    quests: &[
-        "the secret of {thing}",
-        "the song of {thing}",
-        "the riddle of {thing}",
-    ],
+    quests: &["the secret of {thing}", "the song of {thing}", "the riddle of {thing}"],
     spare_words: &["hello", "please", "together"],
     nameless: "A Story Without a Name",
     sample: "(This is a sample story, written by Maru's built-in storyteller.)",

@@ -31,51 +31,19 @@ const fn word(kind: Kind, en: &'static [&'static str], ko: &'static [&'static st
 /// All known words.
 static WORDS: &[Word] = &[
     word(Kind::Hero, &["fox"], &["여우"]),
-    word(
-        Kind::Hero,
-        &["cat", "kitten", "kitty"],
-        &["고양이", "야옹이"],
-    ),
-    word(
-        Kind::Hero,
-        &["dog", "puppy", "puppie"],
-        &["강아지", "멍멍이", "바둑이"],
-    ),
-    word(
-        Kind::Hero,
-        &["rabbit", "bunny", "bunnie", "hare"],
-        &["토끼"],
-    ),
-    word(
-        Kind::Hero,
-        &["bear", "panda"],
-        &["곰", "아기곰", "곰돌이", "북극곰"],
-    ),
+    word(Kind::Hero, &["cat", "kitten", "kitty"], &["고양이", "야옹이"]),
+    word(Kind::Hero, &["dog", "puppy", "puppie"], &["강아지", "멍멍이", "바둑이"]),
+    word(Kind::Hero, &["rabbit", "bunny", "bunnie", "hare"], &["토끼"]),
+    word(Kind::Hero, &["bear", "panda"], &["곰", "아기곰", "곰돌이", "북극곰"]),
     word(Kind::Hero, &["tiger"], &["호랑이"]),
     word(Kind::Hero, &["whale", "dolphin"], &["고래", "돌고래"]),
-    word(
-        Kind::Hero,
-        &["dragon", "dinosaur"],
-        &["용", "아기용", "드래곤", "공룡"],
-    ),
+    word(Kind::Hero, &["dragon", "dinosaur"], &["용", "아기용", "드래곤", "공룡"]),
     word(
         Kind::Hero,
         &["bird", "owl", "sparrow", "duck"],
-        &[
-            "작은 새",
-            "새",
-            "파랑새",
-            "참새",
-            "부엉이",
-            "아기새",
-            "오리",
-        ],
+        &["작은 새", "새", "파랑새", "참새", "부엉이", "아기새", "오리"],
     ),
-    word(
-        Kind::Hero,
-        &["girl", "princess"],
-        &["소녀", "공주", "여자아이"],
-    ),
+    word(Kind::Hero, &["girl", "princess"], &["소녀", "공주", "여자아이"]),
     word(
         Kind::Hero,
         &["boy", "child", "prince", "children"],
@@ -115,31 +83,15 @@ static WORDS: &[Word] = &[
         &["lantern", "lamp", "firefly", "fireflie"],
         &["등불", "초롱", "반딧불이", "반딧불"],
     ),
-    word(
-        Kind::Thing,
-        &["house", "home", "cottage"],
-        &["집", "오두막", "우리집"],
-    ),
-    word(
-        Kind::Thing,
-        &["book", "story", "storie"],
-        &["그림책", "동화책", "책"],
-    ),
+    word(Kind::Thing, &["house", "home", "cottage"], &["집", "오두막", "우리집"]),
+    word(Kind::Thing, &["book", "story", "storie"], &["그림책", "동화책", "책"]),
     word(
         Kind::Place,
         &["sea", "ocean", "beach", "wave", "island", "seaside"],
         &["바다", "바닷가", "바닷속", "파도", "섬", "해변"],
     ),
-    word(
-        Kind::Place,
-        &["forest", "wood", "jungle"],
-        &["숲", "숲속", "수풀"],
-    ),
-    word(
-        Kind::Place,
-        &["mountain", "hill"],
-        &["산", "산골", "언덕", "산꼭대기"],
-    ),
+    word(Kind::Place, &["forest", "wood", "jungle"], &["숲", "숲속", "수풀"]),
+    word(Kind::Place, &["mountain", "hill"], &["산", "산골", "언덕", "산꼭대기"]),
     word(
         Kind::Place,
         &["snow", "winter", "snowman", "ice", "snowflake"],
@@ -221,9 +173,10 @@ pub fn known(text: &str) -> Vec<&'static Word> {
 }
 
 fn speaks_of(token: &str, word: &Word) -> bool {
-    let english = word.en.iter().any(|en| {
-        token == *en || token.strip_suffix('s') == Some(en) || token.strip_suffix("es") == Some(en)
-    });
+    let english = word
+        .en
+        .iter()
+        .any(|en| token == *en || token.strip_suffix('s') == Some(en) || token.strip_suffix("es") == Some(en));
     let korean = word.ko.iter().any(|ko| {
         // A word of two syllables or more is also known at the end of a longer one: 길고양이, 소나무.
         let long = ko.chars().count() > 1;
@@ -235,11 +188,7 @@ fn speaks_of(token: &str, word: &Word) -> bool {
 /// The token itself and the token without each particle it may be carrying.
 fn stems(token: &str) -> impl Iterator<Item = &str> {
     std::iter::once(token)
-        .chain(
-            PARTICLES
-                .iter()
-                .filter_map(|particle| token.strip_suffix(particle)),
-        )
+        .chain(PARTICLES.iter().filter_map(|particle| token.strip_suffix(particle)))
         .filter(move |_| !LOOKALIKES.contains(&token))
 }
 
@@ -319,11 +268,7 @@ fn korean_noun(token: &str, last_of_title: bool) -> Option<String> {
         return english_word(token);
     }
     for word in WORDS {
-        if let Some(ko) = word
-            .ko
-            .iter()
-            .find(|ko| stems(token).any(|stem| stem == **ko))
-        {
+        if let Some(ko) = word.ko.iter().find(|ko| stems(token).any(|stem| stem == **ko)) {
             return Some((*ko).to_owned());
         }
     }
@@ -339,8 +284,8 @@ fn korean_noun(token: &str, last_of_title: bool) -> Option<String> {
 
 /// Last syllables that a bare noun rarely has.
 const VERB_LIKE: &[char] = &[
-    '다', '요', '까', '자', '는', '은', '을', '를', '이', '가', '지', '야', '아', '어', '라', '네',
-    '와', '과', '도', '로', '기', '한', '면', '서', '고', '게', '해',
+    '다', '요', '까', '자', '는', '은', '을', '를', '이', '가', '지', '야', '아', '어', '라', '네', '와', '과', '도',
+    '로', '기', '한', '면', '서', '고', '게', '해',
 ];
 
 #[cfg(test)]

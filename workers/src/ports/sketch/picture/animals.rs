@@ -59,11 +59,7 @@ pub fn animal(name: &str, palette: &Palette, dice: &mut Dice) -> Option<String> 
             coat(fur, pale, inner, "", WAGGING, FLOPPY)
         }
         "rabbit" => {
-            let (fur, pale) = dice.pick(&[
-                ("#fdf6ee", "#ffffff"),
-                ("#d9c3ae", "#fff6ea"),
-                ("#c9c8d6", "#ffffff"),
-            ]);
+            let (fur, pale) = dice.pick(&[("#fdf6ee", "#ffffff"), ("#d9c3ae", "#fff6ea"), ("#c9c8d6", "#ffffff")]);
             coat(fur, pale, "#f6b3b3", LONG, PUFF, MUZZLE)
         }
         "bear" => {

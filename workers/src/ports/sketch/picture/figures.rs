@@ -7,24 +7,15 @@ use super::scenes::{GROUND, Scene};
 use super::{Dice, placed, props, sky};
 
 /// The things that can be the figure of a cover when no creature is named.
-pub const CAN_STAND: &[&str] = &[
-    "balloon", "boat", "kite", "house", "tree", "flower", "lantern", "star",
-];
+pub const CAN_STAND: &[&str] = &["balloon", "boat", "kite", "house", "tree", "flower", "lantern", "star"];
 
 /// Who may come when nobody is named.
 pub const AT_LIBERTY: &[&str] = &[
-    "fox", "cat", "dog", "rabbit", "bear", "bird", "girl", "boy", "balloon", "whale", "boat",
-    "kite",
+    "fox", "cat", "dog", "rabbit", "bear", "bird", "girl", "boy", "balloon", "whale", "boat", "kite",
 ];
 
 /// The main figure of the cover.
-pub fn figure(
-    name: &str,
-    scene: Scene,
-    palette: &Palette,
-    named: &[&str],
-    dice: &mut Dice,
-) -> String {
+pub fn figure(name: &str, scene: Scene, palette: &Palette, named: &[&str], dice: &mut Dice) -> String {
     let (x, mirrored) = (dice.between(470.0, 554.0), dice.coin());
     let sea = scene == Scene::Sea;
     let shadow = r##"<ellipse cx="0" cy="2" rx="150" ry="26" fill="url(#dark)"/>"##;
@@ -44,13 +35,7 @@ pub fn figure(
                 mirrored,
             )
         }
-        "whale" if sea => placed(
-            &(whale(palette, dice) + &splash(palette)),
-            x,
-            880.0,
-            1.5,
-            mirrored,
-        ),
+        "whale" if sea => placed(&(whale(palette, dice) + &splash(palette)), x, 880.0, 1.5, mirrored),
         "whale" => {
             placed(&whale(palette, dice), x, 600.0, 1.25, mirrored)
                 + &placed(&sky::cloud(palette, 1.0), x, 705.0, 1.9, mirrored)
@@ -63,19 +48,9 @@ pub fn figure(
             placed(&sailing(palette), x, 640.0, 1.2, mirrored)
                 + &placed(&sky::cloud(palette, 1.1), x, 715.0, 1.7, mirrored)
         }
-        "house" => placed(
-            &props::porch_house(palette),
-            x,
-            GROUND + 30.0,
-            1.35,
-            mirrored,
-        ),
+        "house" => placed(&props::porch_house(palette), x, GROUND + 30.0, 1.35, mirrored),
         "tree" => placed(
-            &format!(
-                "{shadow}{}{}",
-                props::tree(palette, 0),
-                props::fruit(palette)
-            ),
+            &format!("{shadow}{}{}", props::tree(palette, 0), props::fruit(palette)),
             x,
             GROUND + 20.0,
             2.0,
@@ -105,20 +80,10 @@ pub fn figure(
                 None => child(name != "boy", palette, dice),
             };
             if sea || named.contains(&"boat") {
-                let (y, size) = if sea {
-                    (880.0, 1.15)
-                } else {
-                    (GROUND + 10.0, 1.1)
-                };
+                let (y, size) = if sea { (880.0, 1.15) } else { (GROUND + 10.0, 1.1) };
                 placed(&boat(palette, &creature), x, y, size, mirrored)
             } else {
-                placed(
-                    &format!("{shadow}{creature}"),
-                    x,
-                    GROUND + 25.0,
-                    1.25,
-                    mirrored,
-                )
+                placed(&format!("{shadow}{creature}"), x, GROUND + 25.0, 1.25, mirrored)
             }
         }
     };
@@ -169,11 +134,7 @@ fn kite(palette: &Palette) -> String {
 }
 
 fn whale(palette: &Palette, dice: &mut Dice) -> String {
-    let (skin, belly) = dice.pick(&[
-        ("#4f7fb8", "#dcebf5"),
-        ("#5a6fb0", "#e6e4f7"),
-        ("#3f8f9f", "#dff2ec"),
-    ]);
+    let (skin, belly) = dice.pick(&[("#4f7fb8", "#dcebf5"), ("#5a6fb0", "#e6e4f7"), ("#3f8f9f", "#dff2ec")]);
     format!(
         r##"<path d="M-96,-196 C-96,-250 -140,-262 -156,-230 M-96,-196 C-96,-260 -52,-266 -36,-232 M-96,-200 V-262" stroke="{mist}" stroke-width="11" stroke-linecap="round" fill="none" opacity=".9"/>
 <path d="M150,-110 C190,-130 196,-170 176,-214 C214,-214 226,-196 228,-178 C240,-196 262,-204 288,-192 C262,-150 250,-90 190,-50Z" fill="{skin}"/><path d="M-210,-84 C-214,-170 -120,-204 -40,-198 C60,-190 110,-120 176,-128 C220,-110 190,-40 130,-14 C60,8 -70,10 -130,-6 C-180,-20 -208,-44 -210,-84Z" fill="{skin}"/>

@@ -21,14 +21,7 @@ pub fn ridge(y: f32, swing: f32, fill: &str, dice: &mut Dice) -> String {
 }
 
 /// A row of trees, mostly round ones; `shade` chooses their colour.
-pub fn trees(
-    palette: &Palette,
-    many: usize,
-    y: f32,
-    size: f32,
-    shade: usize,
-    dice: &mut Dice,
-) -> String {
+pub fn trees(palette: &Palette, many: usize, y: f32, size: f32, shade: usize, dice: &mut Dice) -> String {
     let mut trees = String::new();
     for n in 0..many {
         let x = (n as f32 + dice.between(0.1, 0.9)) * 1024.0 / many as f32;
@@ -38,13 +31,7 @@ pub fn trees(
         } else {
             props::tree(palette, shade + dice.below(2))
         };
-        trees.push_str(&placed(
-            &shape,
-            x,
-            y + dice.between(-14.0, 14.0),
-            size,
-            dice.coin(),
-        ));
+        trees.push_str(&placed(&shape, x, y + dice.between(-14.0, 14.0), size, dice.coin()));
     }
     trees
 }
@@ -52,16 +39,8 @@ pub fn trees(
 /// Four snowy peaks.
 pub fn peaks(palette: &Palette, dice: &mut Dice) -> String {
     let mut peaks = String::new();
-    for (x, height) in [
-        (90.0, 300.0),
-        (400.0, 400.0),
-        (690.0, 340.0),
-        (950.0, 420.0),
-    ] {
-        let (x, height) = (
-            x + dice.between(-60.0, 60.0),
-            height + dice.between(-50.0, 50.0),
-        );
+    for (x, height) in [(90.0, 300.0), (400.0, 400.0), (690.0, 340.0), (950.0, 420.0)] {
+        let (x, height) = (x + dice.between(-60.0, 60.0), height + dice.between(-50.0, 50.0));
         let shape = format!(
             r##"<path d="M-280,0 Q-70,-250 0,-400 Q80,-240 290,0Z" fill="url(#far)"/><path d="M0,-400 Q80,-240 290,0 L60,0 Q40,-160 20,-230 Q6,-280 0,-400Z" fill="{}" opacity=".22"/><path d="M0,-400 Q-32,-330 -66,-272 Q-38,-292 -22,-270 Q-4,-300 14,-268 Q40,-290 72,-266 Q30,-330 0,-400Z" fill="#ffffff" opacity=".85"/>"##,
             palette.hills[1]
@@ -112,7 +91,11 @@ pub fn sea(palette: &Palette, dice: &mut Dice) -> String {
     }
     for _ in 0..26 {
         let (x, y) = (dice.between(0.0, 1024.0), dice.between(630.0, 1000.0));
-        sea.push_str(&format!(r#"<path d="M{x:.1},{y:.1} h{:.1}" stroke="{}" stroke-width="4" stroke-linecap="round" opacity=".4"/>"#, dice.between(14.0, 60.0), palette.light));
+        sea.push_str(&format!(
+            r#"<path d="M{x:.1},{y:.1} h{:.1}" stroke="{}" stroke-width="4" stroke-linecap="round" opacity=".4"/>"#,
+            dice.between(14.0, 60.0),
+            palette.light
+        ));
     }
     sea
 }

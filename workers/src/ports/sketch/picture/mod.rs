@@ -51,11 +51,7 @@ fn drawing(title: &str, about: &str) -> String {
     let known = words::known(&format!("{title}\n{about}"));
     let named: Vec<&str> = known.iter().map(|word| word.en[0]).collect();
     let hero = known.iter().find(|word| word.kind == Kind::Hero);
-    let figure = match hero.or_else(|| {
-        known
-            .iter()
-            .find(|word| figures::CAN_STAND.contains(&word.en[0]))
-    }) {
+    let figure = match hero.or_else(|| known.iter().find(|word| figures::CAN_STAND.contains(&word.en[0]))) {
         Some(word) => word.en[0],
         None => dice.pick(figures::AT_LIBERTY),
     };
@@ -149,9 +145,8 @@ mod tests {
     #[test]
     fn every_known_figure_makes_a_valid_drawing() {
         for figure in [
-            "fox", "cat", "dog", "rabbit", "bear", "tiger", "whale", "dragon", "bird", "girl",
-            "boy", "moon", "star", "balloon", "boat", "kite", "flower", "tree", "house", "lantern",
-            "rainbow", "sun",
+            "fox", "cat", "dog", "rabbit", "bear", "tiger", "whale", "dragon", "bird", "girl", "boy", "moon", "star",
+            "balloon", "boat", "kite", "flower", "tree", "house", "lantern", "rainbow", "sun",
         ] {
             for scene in [
                 "", "sea", "forest", "mountain", "snow", "garden", "village", "night", "sky",

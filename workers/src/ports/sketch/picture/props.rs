@@ -27,12 +27,7 @@ pub fn fruit(palette: &Palette) -> String {
         (-50, -158),
     ]
     .iter()
-    .map(|(x, y)| {
-        format!(
-            r#"<circle cx="{x}" cy="{y}" r="8" fill="{}"/>"#,
-            palette.blooms[0]
-        )
-    })
+    .map(|(x, y)| format!(r#"<circle cx="{x}" cy="{y}" r="8" fill="{}"/>"#, palette.blooms[0]))
     .collect()
 }
 
@@ -67,11 +62,14 @@ pub fn flower(palette: &Palette, dice: &mut Dice) -> String {
         // A daisy.
         0 => {
             let petals: String = (0..8)
-                .map(|n| format!(r#"<ellipse cx="0" cy="-22" rx="10" ry="19" transform="rotate({})" fill="{bloom}"/>"#, n * 45))
+                .map(|n| {
+                    format!(
+                        r#"<ellipse cx="0" cy="-22" rx="10" ry="19" transform="rotate({})" fill="{bloom}"/>"#,
+                        n * 45
+                    )
+                })
                 .collect();
-            format!(
-                r#"<g transform="translate(0 -92)">{petals}<circle r="12" fill="{heart}"/></g>"#
-            )
+            format!(r#"<g transform="translate(0 -92)">{petals}<circle r="12" fill="{heart}"/></g>"#)
         }
         // A tulip.
         1 => format!(
@@ -87,9 +85,7 @@ pub fn flower(palette: &Palette, dice: &mut Dice) -> String {
                     )
                 })
                 .collect();
-            format!(
-                r#"<g transform="translate(0 -94)">{petals}<circle r="13" fill="{heart}"/></g>"#
-            )
+            format!(r#"<g transform="translate(0 -94)">{petals}<circle r="13" fill="{heart}"/></g>"#)
         }
     };
     green + &head
@@ -112,7 +108,15 @@ pub fn porch_house(palette: &Palette) -> String {
             format!(r#"<path d="M{top},-246 Q{},-190 {low},-152" stroke="{light}" stroke-opacity=".16" stroke-width="6" fill="none"/>"#, (top + low) / 2)
         })
         .collect();
-    let planks: String = (-3..=3).map(|n| format!(r#"<path d="M{0},-44 L{1},-26" stroke="{ink}" stroke-opacity=".25" stroke-width="3"/>"#, n * 48, n * 54)).collect();
+    let planks: String = (-3..=3)
+        .map(|n| {
+            format!(
+                r#"<path d="M{0},-44 L{1},-26" stroke="{ink}" stroke-opacity=".25" stroke-width="3"/>"#,
+                n * 48,
+                n * 54
+            )
+        })
+        .collect();
     let lattice = |x: i32| {
         format!(
             r#"<rect x="{x}" y="-142" width="76" height="98" rx="3" fill="{light}"/><path d="M{a},-142 v98 M{b},-142 v98 M{c},-142 v98 M{x},-112 h76 M{x},-78 h76" stroke="{wood}" stroke-width="4"/>"#,

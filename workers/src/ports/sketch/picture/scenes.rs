@@ -48,9 +48,7 @@ impl Scene {
             "house" => Some(Self::Village),
             "tree" => Some(Self::Forest),
             "boat" | "whale" => Some(Self::Sea),
-            "moon" | "star" | "lantern" => {
-                Some(dice.pick(&[Self::Night, Self::Forest, Self::Hills]))
-            }
+            "moon" | "star" | "lantern" => Some(dice.pick(&[Self::Night, Self::Forest, Self::Hills])),
             _ => None,
         };
         if let Some(scene) = named

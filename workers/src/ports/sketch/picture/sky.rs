@@ -56,11 +56,7 @@ fn light(palette: &Palette, x: f32, y: f32, size: f32, dice: &mut Dice) -> Strin
                 palette.ink
             )
         };
-        return glow
-            + &disc
-            + &crater(-0.35, -0.25, 0.22)
-            + &crater(0.3, 0.1, 0.3)
-            + &crater(-0.2, 0.5, 0.15);
+        return glow + &disc + &crater(-0.35, -0.25, 0.22) + &crater(0.3, 0.1, 0.3) + &crater(-0.2, 0.5, 0.15);
     }
     let crescent = "M30,-95 A100,100 0 1 0 95,40 A82,82 0 1 1 30,-95 Z";
     glow + &placed(
@@ -98,11 +94,7 @@ fn stars(palette: &Palette, many: usize, dice: &mut Dice) -> String {
 
 /// A cloud about 260 wide, standing on (0, 0).
 pub fn cloud(palette: &Palette, opacity: f32) -> String {
-    let opacity = if palette.night {
-        opacity * 0.45
-    } else {
-        opacity
-    };
+    let opacity = if palette.night { opacity * 0.45 } else { opacity };
     format!(
         r#"<path d="M-120,0 C-150,0 -150,-44 -112,-46 C-108,-84 -56,-92 -42,-64 C-28,-108 44,-104 46,-58 C72,-80 112,-64 104,-36 C140,-36 142,0 112,0Z" fill="{}" opacity="{opacity:.2}"/>"#,
         palette.mist
@@ -110,9 +102,7 @@ pub fn cloud(palette: &Palette, opacity: f32) -> String {
 }
 
 fn rainbow() -> String {
-    let bands = [
-        "#f47c6c", "#f9a65a", "#fbd968", "#86c98a", "#6fb1e0", "#a48ad4",
-    ];
+    let bands = ["#f47c6c", "#f9a65a", "#fbd968", "#86c98a", "#6fb1e0", "#a48ad4"];
     let band = |(n, color): (usize, &&str)| {
         let r = 430 - n * 24;
         format!(
