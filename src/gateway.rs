@@ -20,6 +20,9 @@ pub struct Gateway {
     limits: Limits,
     #[command(flatten)]
     servers: Servers,
+    /// The nats-server's monitoring address; without it "accepted" counts as not written through.
+    #[arg(long, env = "NATS_MONITOR_URL", value_name = "URL")]
+    nats_monitor: Option<String>,
     #[command(flatten)]
     keys: KeysFolder,
 }
@@ -32,7 +35,7 @@ impl Gateway {
         let nats = Nats::connect(&self.servers.nats, "maru gateway").await?;
         let store = Store::open(&self.servers.database, self.servers.credentials()).await?;
         telemetry::measure(metrics)?;
-        let monitor = self.servers.nats_monitor.as_deref();
+        let monitor = self.nats_monitor.as_deref();
         let database = &self.servers.database;
         let door = parts::door(&nats, &store, monitor, database, &self.keys.keys, self.limits).await?;
         tracing::info!(api = %self.listen.api, durability = door.durability.as_str(), "the gateway is up");

@@ -43,20 +43,24 @@ pub async fn listen(what: &'static str, address: SocketAddr, option: &'static st
     })
 }
 
-/// All workers, not started yet.
-pub fn house(nats: &Nats, store: &Store, outside: &Outside) -> Result<House, Box<dyn std::error::Error>> {
-    let ai: Arc<dyn Ai> = match outside.openai() {
+/// Who writes and paints, as the settings say.
+pub fn ai(outside: &Outside) -> Result<Arc<dyn Ai>, Box<dyn std::error::Error>> {
+    Ok(match outside.openai() {
         Some(settings) => Arc::new(OpenAi::new(settings)?),
         None => Arc::new(Sketch),
-    };
-    Ok(House::new(Parts {
+    })
+}
+
+/// All workers, not started yet.
+pub fn house(nats: &Nats, store: &Store, ai: Arc<dyn Ai>, bank_timeout: Duration) -> House {
+    House::new(Parts {
         nats: nats.clone(),
         store: store.clone(),
         clock: Clock::system(),
         ai,
         bank: Arc::new(Sandbox::new(store.clone())),
-        bank_timeout: Duration::from_millis(outside.payment_timeout_ms),
-    }))
+        bank_timeout,
+    })
 }
 
 /// Production wants more than this installation can promise.

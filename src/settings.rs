@@ -59,9 +59,6 @@ pub struct Servers {
         value_name = "URL"
     )]
     pub nats: String,
-    /// Its monitoring address; without it "accepted" counts as not written through.
-    #[arg(long, env = "NATS_MONITOR_URL", value_name = "URL")]
-    pub nats_monitor: Option<String>,
     /// The database: ws://host:8000, or surrealkv:///folder for one process alone.
     #[arg(
         long,
@@ -105,7 +102,7 @@ pub struct KeysFolder {
 
 /// How large the streams may grow.
 #[derive(Args, Clone, Copy)]
-pub struct Streams {
+pub struct StreamSize {
     /// The most a stream may hold, in bytes; a full one refuses.
     #[arg(long, env = "MARU_STREAM_MAX_BYTES", default_value_t = Size::default().max_bytes, value_name = "BYTES")]
     pub stream_max_bytes: i64,
@@ -114,8 +111,8 @@ pub struct Streams {
     pub stream_replicas: usize,
 }
 
-impl From<Streams> for Size {
-    fn from(streams: Streams) -> Self {
+impl From<StreamSize> for Size {
+    fn from(streams: StreamSize) -> Self {
         Self {
             max_bytes: streams.stream_max_bytes,
             replicas: streams.stream_replicas,
@@ -161,6 +158,11 @@ pub struct Outside {
 }
 
 impl Outside {
+    /// How long the payment provider may take.
+    pub const fn bank_timeout(&self) -> Duration {
+        Duration::from_millis(self.payment_timeout_ms)
+    }
+
     /// The AI server, if one is named.
     pub fn openai(&self) -> Option<OpenAiSettings> {
         Some(OpenAiSettings {

@@ -1,11 +1,15 @@
 //! `maru streams`: the topology, shown or made.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use clap::{Args, Subcommand};
 use maru_streams::nats::Nats;
 use maru_streams::store::Store;
 use maru_streams::topology;
+use maru_workers::ports::ai::Sketch;
 
-use crate::settings::{self, Outside};
+use crate::settings::StreamSize;
 use crate::{Outcome, parts};
 
 /// Show or make the streams and consumers on a nats-server.
@@ -24,9 +28,7 @@ pub struct Streams {
     )]
     nats: String,
     #[command(flatten)]
-    size: settings::Streams,
-    #[command(flatten)]
-    outside: Outside,
+    size: StreamSize,
 }
 
 #[derive(Subcommand)]
@@ -42,7 +44,7 @@ impl Streams {
         let nats = Nats::connect(&self.nats, "maru streams").await?;
         // The workers say which consumers they need; none of them is started, so no database is asked.
         let store = Store::open("mem://", None).await?;
-        let consumers = parts::house(&nats, &store, &self.outside)?.consumers();
+        let consumers = parts::house(&nats, &store, Arc::new(Sketch), Duration::ZERO).consumers();
         let changes = match self.what {
             What::Plan => topology::plan(&nats, &consumers, self.size.into()).await?,
             What::Apply => topology::apply(&nats, &consumers, self.size.into()).await?,

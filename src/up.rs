@@ -13,7 +13,7 @@ use maru_streams::server::{self, NatsServer, ServerOptions};
 use maru_streams::store::Store;
 use maru_streams::topology;
 
-use crate::settings::{Limits, Listen, Metrics, Outside, Streams};
+use crate::settings::{Limits, Listen, Metrics, Outside, StreamSize};
 use crate::{Outcome, parts, stop, telemetry};
 
 /// Run everything here: the API, all workers, the database, and a nats-server of its own.
@@ -32,7 +32,7 @@ pub struct Up {
     #[command(flatten)]
     limits: Limits,
     #[command(flatten)]
-    streams: Streams,
+    streams: StreamSize,
     #[command(flatten)]
     outside: Outside,
 }
@@ -75,7 +75,7 @@ impl Up {
             folder: folder.display().to_string(),
             why: crate::sentence(&error),
         })?;
-        let house = parts::house(&nats, &store, &self.outside)?;
+        let house = parts::house(&nats, &store, parts::ai(&self.outside)?, self.outside.bank_timeout());
         topology::apply(&nats, &house.consumers(), self.streams.into()).await?;
         let keys = data.join("keys");
         let door = parts::door(&nats, &store, Some(server.monitor()), &database, &keys, self.limits).await?;

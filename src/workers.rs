@@ -41,7 +41,8 @@ impl Workers {
         let store = Store::open(&self.servers.database, self.servers.credentials()).await?;
         telemetry::measure(metrics)?;
         let stop = stop::requested()?;
-        let working = parts::house(&nats, &store, &self.outside)?.start(&self.only);
+        let working =
+            parts::house(&nats, &store, parts::ai(&self.outside)?, self.outside.bank_timeout()).start(&self.only);
         tracing::info!(lanes = working.lanes(), only = ?self.only, "the workers are up");
         stop.cancelled().await;
         tracing::info!("draining: what runs is finished, what waits is kept");

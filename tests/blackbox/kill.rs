@@ -26,38 +26,48 @@ struct Promised {
     purchases: Vec<(Person, String)>,
 }
 
+/// How the crowd fares.
+#[derive(Default)]
+struct Tally {
+    /// Last words.
+    acks: AtomicU64,
+    /// Requests that broke off or were put off, and were sent again.
+    again: AtomicU64,
+}
+
 /// Sends until there is a last word: no answer, a 503 and a 202 are none. Always under the same key.
-async fn insists(who: &Person, method: Method, path: &str, key: &str, body: Value, acks: &AtomicU64) -> Reply {
+async fn insists(who: &Person, method: Method, path: &str, key: &str, body: Value, tally: &Tally) -> Reply {
     let until = Instant::now() + LONG;
     loop {
         let headers = [("idempotency-key", key)];
         let sent = who.try_send(method.clone(), path, &headers, Some(body.clone())).await;
         match sent {
             Ok(reply) if (200..300).contains(&reply.status) && reply.status != 202 => {
-                acks.fetch_add(1, Ordering::Relaxed);
+                tally.acks.fetch_add(1, Ordering::Relaxed);
                 return reply;
             }
             Ok(reply) if reply.status == 202 || reply.status == 503 => {}
             Ok(reply) => panic!("{method} {path} {key}: {} {}", reply.status, reply.text),
             Err(_) => {}
         }
+        tally.again.fetch_add(1, Ordering::Relaxed);
         assert!(Instant::now() < until, "{method} {path} {key} never had a last word");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
 /// Writes books, edits each, and counts the versions that it is told.
-async fn writes(author: Person, name: String, acks: Arc<AtomicU64>) -> Promised {
+async fn writes(author: Person, name: String, tally: Arc<Tally>) -> Promised {
     let mut promised = Promised::default();
     for nth in 0..4 {
         let new = json!({ "title": format!("{name} {nth}"), "contents": "The story.", "price": 100 });
-        let made = insists(&author, Method::POST, "/v1/books", &format!("{name}-{nth}"), new, &acks).await;
+        let made = insists(&author, Method::POST, "/v1/books", &format!("{name}-{nth}"), new, &tally).await;
         assert_eq!(made.json["version"], 2, "created and published: {}", made.text);
         let path = format!("/v1/books/{}", made.id());
         for edit in 1..=EDITS {
             let change = json!({ "price": 100 + edit });
             let key = format!("{name}-{nth}-{edit}");
-            let edited = insists(&author, Method::PATCH, &path, &key, change, &acks).await;
+            let edited = insists(&author, Method::PATCH, &path, &key, change, &tally).await;
             assert_eq!(edited.json["version"], 2 + edit, "once each: {}", edited.text);
         }
         promised.books.push((made.id(), 2 + EDITS, 100 + EDITS));
@@ -65,11 +75,11 @@ async fn writes(author: Person, name: String, acks: Arc<AtomicU64>) -> Promised 
     promised
 }
 
-async fn buys(buyer: Person, shelf: Arc<Vec<String>>, acks: Arc<AtomicU64>) -> Promised {
+async fn buys(buyer: Person, shelf: Arc<Vec<String>>, tally: Arc<Tally>) -> Promised {
     let mut promised = Promised::default();
     for book in shelf.iter() {
         let order = json!({ "bookId": book });
-        let bought = insists(&buyer, Method::POST, "/v1/purchases", book, order, &acks).await;
+        let bought = insists(&buyer, Method::POST, "/v1/purchases", book, order, &tally).await;
         promised.purchases.push((buyer.clone(), bought.id()));
     }
     promised
@@ -79,7 +89,7 @@ struct Siege {
     house: House,
     author: Person,
     shelf: Arc<Vec<String>>,
-    acks: Arc<AtomicU64>,
+    tally: Arc<Tally>,
     crowd: JoinSet<Promised>,
     waves: u64,
     buyers: Vec<Person>,
@@ -97,23 +107,23 @@ impl Siege {
         for nth in 0..waves * 3 {
             buyers.push(house.reader(&format!("buyer-{nth}")).await);
         }
-        let (shelf, acks, crowd) = (Arc::new(shelf), Arc::default(), JoinSet::new());
-        Self { house, author, shelf, acks, crowd, waves: 0, buyers }
+        let (shelf, tally, crowd) = (Arc::new(shelf), Arc::default(), JoinSet::new());
+        Self { house, author, shelf, tally, crowd, waves: 0, buyers }
     }
 
     /// Sends a new wave of people, and waits until it is in the midst of things.
     async fn wave(&mut self) {
         self.waves += 1;
-        let before = self.acks.load(Ordering::Relaxed);
+        let before = self.tally.acks.load(Ordering::Relaxed);
         for nth in 0..3 {
             let name = format!("wave-{}-{nth}", self.waves);
-            self.crowd.spawn(writes(self.author.clone(), name, Arc::clone(&self.acks)));
+            self.crowd.spawn(writes(self.author.clone(), name, Arc::clone(&self.tally)));
             let buyer = self.buyers.pop().expect("enough buyers");
-            self.crowd.spawn(buys(buyer, Arc::clone(&self.shelf), Arc::clone(&self.acks)));
+            self.crowd.spawn(buys(buyer, Arc::clone(&self.shelf), Arc::clone(&self.tally)));
         }
         // Some waves are hit early, some late.
         let wanted = before + 2 + self.waves * 3;
-        within(LONG, "the wave gets going", async || (self.acks.load(Ordering::Relaxed) >= wanted).then_some(())).await;
+        within(LONG, "the wave gets going", async || (self.tally.acks.load(Ordering::Relaxed) >= wanted).then_some(())).await;
         let some = std::process::id().wrapping_mul(31).wrapping_add(u32::from(self.house.api)) % 40;
         tokio::time::sleep(Duration::from_millis(u64::from(some))).await;
     }
@@ -126,6 +136,8 @@ impl Siege {
             promised.books.extend(ended.books);
             promised.purchases.extend(ended.purchases);
         }
+        let again = self.tally.again.load(Ordering::Relaxed);
+        assert!(again >= self.waves, "the kills hit nobody: {again} requests were sent again");
         assert_eq!(promised.books.len() as u64, self.waves * 3 * 4);
         assert_eq!(promised.purchases.len() as u64, self.waves * 3 * 5);
         self.house.settles().await;
@@ -257,5 +269,30 @@ async fn a_story_that_is_being_written_at_a_crash_comes_again() {
     });
     assert_eq!(ready.await["contents"], STORY);
     assert_eq!((ai.asked(Chat).len(), ai.asked(Images).len()), (2, 1));
+    house.ends_well().await;
+}
+
+#[tokio::test]
+async fn a_story_that_takes_longer_than_a_stop_may_is_left_for_the_next_start() {
+    let ai = FakeAi::new().await;
+    let url = ai.url();
+    let house = House::with(&[("OPENAI_BASE_URL", &url)]).await;
+    house.allow("stopped before the work was done; it will come again");
+    let mina = house.author("mina").await;
+    ai.then(Chat, &[Held, Good]);
+    let draft = json!({ "title": "Interrupted", "synopsis": "A star." });
+    let book = mina.post("/v1/books", draft).await.is(201).id();
+    mina.post(&format!("/v1/books/{book}/ai-draft"), json!({ "image": false })).await.is(202);
+    eventually("the provider is asked", async || (ai.asked(Chat).len() == 1).then_some(())).await;
+    let status = house.stop().await;
+    assert!(status.success(), "{status}");
+    house.start().await;
+    let path = format!("/v1/books/{book}");
+    let ready = within(LONG, "the story is there", async || {
+        let seen = mina.get(&path).await.is(200).json;
+        (seen["storyStatus"] == "READY").then_some(seen)
+    });
+    assert_eq!(ready.await["contents"], STORY);
+    assert_eq!(ai.asked(Chat).len(), 2);
     house.ends_well().await;
 }

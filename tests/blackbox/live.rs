@@ -162,3 +162,62 @@ impl Listener {
         count
     }
 }
+
+#[tokio::test]
+async fn events_hold_ids_and_no_words_and_everybody_who_listens_has_a_consumer_of_their_own() {
+    let house = House::new().await;
+    let (mina, juno) = (house.author("minaswords").await, house.reader("junoswords").await);
+    let body = json!({ "title": "TITLEWORDS", "synopsis": "SYNOPSISWORDS", "contents": "CONTENTSWORDS", "price": 5 });
+    let book = mina.post("/v1/books", body).await.is(201).id();
+    mina.patch(&format!("/v1/books/{book}"), json!({ "title": "OTHERTITLEWORDS" })).await.is(200);
+    juno.buys(&book, "4242 4242 4242 4242", "COMPLETED").await;
+    let words = json!({ "content": "REVIEWWORDS", "rating": 3 });
+    juno.post(&format!("/v1/books/{book}/reviews"), words).await.is(201);
+    house.settles().await;
+
+    // NF-06: one durable consumer for everybody who listens.
+    let left = house.streams().await.left;
+    for name in ["flow-authoring", "flow-checkout", "job-charge", "job-paint_image", "job-write_story", "cmd-books"] {
+        assert!(left.contains_key(name), "{name} is not among {left:?}");
+    }
+    let views = ["book_detail", "book_home", "book_reviews", "my_books", "my_library", "payment_history"];
+    for view in views {
+        assert!(left.contains_key(&format!("view-{view}")), "{view} is not among {left:?}");
+    }
+
+    // NF-32: looking changes nothing.
+    let before = house.streams().await.messages;
+    for path in ["/v1/books", "/v1/me/library", "/v1/payments", "/v1/auth/me", "/v1/me/books"] {
+        juno.get(path).await.is(200);
+    }
+    juno.get(&format!("/v1/books/{book}/contents")).await.is(200);
+    assert_eq!(house.streams().await.messages, before);
+    house.ends_well().await;
+
+    // NT-05: what was typed is in no event and in no job. The server writes its blocks out when it stops.
+    assert!(house.stop().await.success());
+    let streams = house.data().join("nats/streams/jetstream/$G/streams");
+    let events = all_bytes(&streams.join("EVENTS"));
+    assert!(contains(&events, &book), "the search itself finds what is there");
+    for word in ["WORDS", "minaswords", "junoswords", "a long password"] {
+        assert!(!contains(&events, word), "{word} is in an event");
+        assert!(!contains(&all_bytes(&streams.join("JOBS")), word), "{word} is in a job");
+    }
+}
+
+fn contains(bytes: &[u8], needle: &str) -> bool {
+    bytes.windows(needle.len()).any(|window| window == needle.as_bytes())
+}
+
+fn all_bytes(folder: &std::path::Path) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            bytes.extend(all_bytes(&path));
+        } else {
+            bytes.extend(std::fs::read(&path).unwrap_or_default());
+        }
+    }
+    bytes
+}

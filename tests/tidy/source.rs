@@ -61,7 +61,9 @@ impl Source {
 
     /// `file:line` of the first of these words that the file holds as a name.
     pub fn place_of(&self, names: &[&str]) -> String {
-        let found = names.iter().find_map(|name| self.words.iter().find(|word| word.is(name)));
+        let found = names
+            .iter()
+            .find_map(|name| self.words.iter().find(|word| word.is(name)));
         format!("{}:{}", self.path, found.map_or(1, |word| word.line))
     }
 
@@ -201,7 +203,9 @@ fn string_start(rest: &[char]) -> Option<(usize, Option<usize>)> {
 }
 
 fn string(rest: &[char]) -> usize {
-    let Some((open, raw)) = string_start(rest) else { return 1 };
+    let Some((open, raw)) = string_start(rest) else {
+        return 1;
+    };
     let mut at = open + 1;
     while let Some(c) = rest.get(at) {
         match (c, raw) {
@@ -289,7 +293,11 @@ impl Paths {
                 }
                 _ => {
                     self.keep_some(&path);
-                    path = if word.kind == Kind::Name { vec![word.text.clone()] } else { Vec::new() };
+                    path = if word.kind == Kind::Name {
+                        vec![word.text.clone()]
+                    } else {
+                        Vec::new()
+                    };
                 }
             }
             colons = 0;
@@ -384,17 +392,26 @@ pub fn tests_only(sources: &[Source]) -> BTreeSet<String> {
     let by_place = |path: &str| {
         path.starts_with("streams/src/testing/") || path.split('/').any(|part| matches!(part, "tests" | "benches"))
     };
-    let mut found: BTreeSet<String> =
-        sources.iter().map(|source| source.path.clone()).filter(|path| by_place(path)).collect();
+    let mut found: BTreeSet<String> = sources
+        .iter()
+        .map(|source| source.path.clone())
+        .filter(|path| by_place(path))
+        .collect();
     for source in sources {
         let folder = source.path.rsplit_once('/').map_or("", |(folder, _)| folder);
         let bare = source.path.trim_end_matches(".rs");
-        let is_root = ["mod.rs", "lib.rs", "main.rs"].iter().any(|name| source.path.ends_with(&format!("/{name}")));
+        let is_root = ["mod.rs", "lib.rs", "main.rs"]
+            .iter()
+            .any(|name| source.path.ends_with(&format!("/{name}")));
         let home = if is_root { folder } else { bare };
         for module in test_modules(&source.words) {
             let (file, inner) = (format!("{home}/{module}.rs"), format!("{home}/{module}/"));
             let covered = sources.iter().map(|other| &other.path);
-            found.extend(covered.filter(|path| **path == file || path.starts_with(&inner)).cloned());
+            found.extend(
+                covered
+                    .filter(|path| **path == file || path.starts_with(&inner))
+                    .cloned(),
+            );
         }
     }
     found
