@@ -1,9 +1,12 @@
 //! The OpenAPI document: what is said once about all operations is added to each of them here.
 
-use utoipa::openapi::path::Operation;
+use maru_schemas::ids::{ImageId, ReviewId};
+use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::Type;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{
-    ComponentsBuilder, ContentBuilder, InfoBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, Response, ResponseBuilder,
+    ComponentsBuilder, ContentBuilder, InfoBuilder, Object, ObjectBuilder, OpenApi, OpenApiBuilder, Ref, RefOr,
+    Response, ResponseBuilder,
 };
 use utoipa::{PartialSchema, ToSchema};
 
@@ -29,6 +32,9 @@ pub fn frame() -> OpenApi {
             ComponentsBuilder::new()
                 .schema("Problem", Problem::schema())
                 .schema(FieldError::name(), FieldError::schema())
+                // Named in addresses alone, where the derive does not look.
+                .schema(ImageId::name(), ImageId::schema())
+                .schema(ReviewId::name(), ReviewId::schema())
                 .security_scheme(
                     "bearer",
                     SecurityScheme::Http(
@@ -50,12 +56,19 @@ pub fn finish(mut document: OpenApi) -> OpenApi {
         let writes = [&mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
         for operation in writes.into_iter().flatten() {
             problems(operation, path, &["409", "412", "422"]);
+            let key = text(Some("^[!-~]{1,200}$"));
             header(
                 operation,
                 "Idempotency-Key",
                 "Repeating a request with the same key repeats its answer.",
+                key,
             );
-            header(operation, "Prefer", "`wait=n` in seconds, or `respond-async`.");
+            header(
+                operation,
+                "Prefer",
+                "`wait=n` in seconds, or `respond-async`.",
+                text(None),
+            );
             if operation.request_body.is_some() {
                 problems(operation, path, &["413", "415"]);
             }
@@ -67,10 +80,12 @@ pub fn finish(mut document: OpenApi) -> OpenApi {
                 .as_ref()
                 .is_some_and(|tags| tags.iter().any(|tag| tag != "members"))
             {
+                let token = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0)).build();
                 header(
                     operation,
                     "Maru-Min-Seq",
                     "Wait until the view has read as far as this token.",
+                    token,
                 );
             }
         }
@@ -105,13 +120,16 @@ fn problem() -> Response {
         .build()
 }
 
-fn header(operation: &mut Operation, name: &str, description: &str) {
-    use utoipa::openapi::path::{ParameterBuilder, ParameterIn};
+fn text(pattern: Option<&str>) -> Object {
+    ObjectBuilder::new().schema_type(Type::String).pattern(pattern).build()
+}
+
+fn header(operation: &mut Operation, name: &str, description: &str, schema: Object) {
     let parameter = ParameterBuilder::new()
         .name(name)
         .parameter_in(ParameterIn::Header)
         .description(Some(description))
-        .schema(Some(String::schema()))
+        .schema(Some(schema))
         .build();
     operation.parameters.get_or_insert_default().push(RefOr::T(parameter));
 }

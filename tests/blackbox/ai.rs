@@ -14,8 +14,12 @@ const SYNOPSIS: &str = "A whale counts the stars that fell into the sea.";
 
 async fn house(ai: &FakeAi) -> House {
     let url = ai.url();
-    House::with(&[("OPENAI_BASE_URL", &url), ("OPENAI_API_KEY", "sk-not-to-be-logged"), ("MARU_AI_TIMEOUT_MS", "1500")])
-        .await
+    House::with(&[
+        ("OPENAI_BASE_URL", &url),
+        ("OPENAI_API_KEY", "sk-not-to-be-logged"),
+        ("MARU_AI_TIMEOUT_MS", "1500"),
+    ])
+    .await
 }
 
 async fn draft(author: &Person, title: &str) -> String {
@@ -32,10 +36,16 @@ async fn a_story_and_an_image_come_from_a_synopsis_and_stay_when_the_ai_is_gone(
     let ai = FakeAi::new().await;
     let house = house(&ai).await;
     let mina = house.author("mina").await;
-    let book = mina.post("/v1/books", json!({ "title": "The whale" })).await.is(201).id();
+    let book = mina
+        .post("/v1/books", json!({ "title": "The whale" }))
+        .await
+        .is(201)
+        .id();
     // Without a synopsis there is nothing to tell.
     let wish = format!("/v1/books/{book}/ai-draft");
-    mina.post(&wish, json!({})).await.is_problem(422, "BOOKS_NOTHING_TO_TELL");
+    mina.post(&wish, json!({}))
+        .await
+        .is_problem(422, "BOOKS_NOTHING_TO_TELL");
     let asked = mina.post(&wish, json!({ "synopsis": SYNOPSIS })).await.is(202);
     assert_eq!(asked.header("location"), Some(format!("/v1/books/{book}").as_str()));
     mina.sees_book(&book, "storyStatus", "READY").await;
@@ -54,7 +64,13 @@ async fn a_story_and_an_image_come_from_a_synopsis_and_stay_when_the_ai_is_gone(
     assert_eq!(chat[0].authorization, "Bearer sk-not-to-be-logged");
     let images = ai.asked(Images);
     assert_eq!(images.len(), 1);
-    assert!(images[0].body["prompt"].as_str().is_some_and(|prompt| prompt.contains("작은 고래")), "{}", images[0].body);
+    assert!(
+        images[0].body["prompt"]
+            .as_str()
+            .is_some_and(|prompt| prompt.contains("작은 고래")),
+        "{}",
+        images[0].body
+    );
 
     // BK-04: the image is ours.
     ai.shut_down();
@@ -63,9 +79,15 @@ async fn a_story_and_an_image_come_from_a_synopsis_and_stay_when_the_ai_is_gone(
     let image = house.get(&url).await.is(200);
     assert_eq!(image.header("content-type"), Some("image/png"));
     let tag = image.header("etag").expect("a tag").to_owned();
-    let again = house.stranger().send(Method::GET, &url, &[("if-none-match", &tag)], None).await;
+    let again = house
+        .stranger()
+        .send(Method::GET, &url, &[("if-none-match", &tag)], None)
+        .await;
     assert_eq!((again.status, again.text.as_str()), (304, ""));
-    house.get("/v1/images/0197b9a0-0000-7000-8000-000000000000").await.is_problem(404, "NO_SUCH_IMAGE");
+    house
+        .get("/v1/images/0197b9a0-0000-7000-8000-000000000000")
+        .await
+        .is_problem(404, "NO_SUCH_IMAGE");
     house.ends_well().await;
     let log = house.log().join("\n");
     assert!(!log.contains("sk-not-to-be-logged") && !log.contains(SYNOPSIS), "{log}");
@@ -82,7 +104,10 @@ async fn a_failing_ai_is_asked_four_times_with_growing_gaps_and_then_no_more() {
     let book = draft(&mina, "Third time unlucky").await;
     wishes(&mina, &book, json!({ "image": false })).await;
     let seen = mina.sees_book(&book, "storyStatus", "READY").await;
-    assert_eq!((&seen["storyAttempts"], &seen["contents"], &seen["imageStatus"]), (&json!(4), &json!(STORY), &json!("NONE")));
+    assert_eq!(
+        (&seen["storyAttempts"], &seen["contents"], &seen["imageStatus"]),
+        (&json!(4), &json!(STORY), &json!("NONE"))
+    );
     let asked = ai.asked(Chat);
     let waits = gaps(&asked);
     assert_eq!(asked.len(), 4, "{waits:?}");
@@ -95,18 +120,26 @@ async fn a_failing_ai_is_asked_four_times_with_growing_gaps_and_then_no_more() {
     let book = draft(&mina, "Never").await;
     wishes(&mina, &book, json!({})).await;
     let seen = mina.sees_book(&book, "storyStatus", "FAILED").await;
-    assert_eq!((&seen["storyFailure"], &seen["storyAttempts"]), (&json!("PROVIDER_UNAVAILABLE"), &json!(4)));
+    assert_eq!(
+        (&seen["storyFailure"], &seen["storyAttempts"]),
+        (&json!("PROVIDER_UNAVAILABLE"), &json!(4))
+    );
     assert_eq!(ai.asked(Chat).len(), 8, "four for the first, four for the second");
     mina.sees_book(&book, "imageStatus", "READY").await;
     let dead = eventually("the dead letter is counted", async || {
-        let dead = house.metric("maru_dead_letters_total", &["job-write_story", "provider_unavailable"]).await;
+        let dead = house
+            .metric("maru_dead_letters_total", &["job-write_story", "provider_unavailable"])
+            .await;
         (dead > 0.0).then_some(dead)
     });
     assert_eq!(dead.await, 1.0);
     ai.then(Chat, &[]);
     wishes(&mina, &book, json!({ "image": false })).await;
     let seen = mina.sees_book(&book, "storyStatus", "READY").await;
-    assert_eq!((&seen["contents"], &seen["storyFailure"]), (&json!(STORY), &Value::Null));
+    assert_eq!(
+        (&seen["contents"], &seen["storyFailure"]),
+        (&json!(STORY), &Value::Null)
+    );
 
     // Nothing more, and nothing of what the provider said.
     house.settles().await;
@@ -130,7 +163,9 @@ async fn nonsense_emptiness_and_silence_are_tried_again_and_a_refusal_is_not() {
 
     // The images have retries of their own, and oddities of their own.
     ai.then(Images, &[OtherShape, Empty, Nonsense, Good]);
-    mina.post(&format!("/v1/books/{book}/ai-image"), Value::Null).await.is(202);
+    mina.post(&format!("/v1/books/{book}/ai-image"), Value::Null)
+        .await
+        .is(202);
     let seen = mina.sees_book(&book, "imageStatus", "READY").await;
     assert_eq!((&seen["imageAttempts"], ai.asked(Images).len()), (&json!(4), 4));
 
@@ -139,7 +174,10 @@ async fn nonsense_emptiness_and_silence_are_tried_again_and_a_refusal_is_not() {
     let book = draft(&mina, "Refused").await;
     wishes(&mina, &book, json!({ "image": false })).await;
     let seen = mina.sees_book(&book, "storyStatus", "FAILED").await;
-    assert_eq!((&seen["storyFailure"], &seen["storyAttempts"]), (&json!("PROVIDER_REFUSED"), &json!(1)));
+    assert_eq!(
+        (&seen["storyFailure"], &seen["storyAttempts"]),
+        (&json!("PROVIDER_REFUSED"), &json!(1))
+    );
     assert_eq!(ai.asked(Chat).len(), 5);
     house.ends_well().await;
     assert!(!house.log().join("\n").contains("PROVIDER-WORDS"));
@@ -158,7 +196,10 @@ async fn story_and_image_do_not_wait_for_each_other() {
     let seen = mina.sees_book(&book, "storyStatus", "READY").await;
     assert_ne!(seen["imageStatus"], "FAILED", "the story did not wait for the image");
     let seen = mina.sees_book(&book, "imageStatus", "FAILED").await;
-    assert_eq!((&seen["storyStatus"], &seen["contents"]), (&json!("READY"), &json!(STORY)));
+    assert_eq!(
+        (&seen["storyStatus"], &seen["contents"]),
+        (&json!("READY"), &json!(STORY))
+    );
     assert_eq!((&seen["storyAttempts"], &seen["imageAttempts"]), (&json!(1), &json!(4)));
     assert_eq!(seen["imageUrl"], Value::Null);
 
@@ -168,13 +209,17 @@ async fn story_and_image_do_not_wait_for_each_other() {
     let other = draft(&mina, "No words").await;
     wishes(&mina, &other, json!({ "image": false })).await;
     mina.sees_book(&other, "storyStatus", "GENERATING").await;
-    mina.post(&format!("/v1/books/{other}/ai-image"), Value::Null).await.is(202);
+    mina.post(&format!("/v1/books/{other}/ai-image"), Value::Null)
+        .await
+        .is(202);
     let seen = mina.sees_book(&other, "imageStatus", "READY").await;
     assert_eq!(seen["storyStatus"], "GENERATING", "the story still tries: {seen}");
     mina.sees_book(&other, "storyStatus", "FAILED").await;
 
     // Re-request of the image of the first one.
-    mina.post(&format!("/v1/books/{book}/ai-image"), Value::Null).await.is(202);
+    mina.post(&format!("/v1/books/{book}/ai-image"), Value::Null)
+        .await
+        .is(202);
     mina.sees_book(&book, "imageStatus", "READY").await;
     house.settles().await;
     assert_eq!(house.streams().await.messages["DEAD"], 2);
@@ -192,16 +237,23 @@ async fn a_slow_story_is_seen_being_written_and_asked_for_once() {
     let key = [("idempotency-key", "the-same")];
     let first = mina.send(Method::POST, &wish, &key, Some(json!({}))).await.is(202);
     mina.sees_book(&book, "storyStatus", "GENERATING").await;
-    eventually("the provider is asked", async || (ai.asked(Chat).len() == 1).then_some(())).await;
+    eventually("the provider is asked", async || {
+        (ai.asked(Chat).len() == 1).then_some(())
+    })
+    .await;
 
     // BK-10: the same once more is the same; another one is refused while this one runs.
     let second = mina.send(Method::POST, &wish, &key, Some(json!({}))).await.is(202);
     assert_eq!(second.header("idempotency-replayed"), Some("true"));
     assert_eq!(first.json["commandId"], second.json["commandId"]);
-    mina.post(&wish, json!({})).await.is_problem(409, "BOOKS_STORY_UNDER_WAY");
+    mina.post(&wish, json!({}))
+        .await
+        .is_problem(409, "BOOKS_STORY_UNDER_WAY");
 
     // The author may go on working meanwhile.
-    mina.patch(&format!("/v1/books/{book}"), json!({ "price": 700 })).await.is(200);
+    mina.patch(&format!("/v1/books/{book}"), json!({ "price": 700 }))
+        .await
+        .is(200);
     ai.release();
     let seen = mina.sees_book(&book, "storyStatus", "READY").await;
     assert_eq!((&seen["price"], &seen["contents"]), (&json!(700), &json!(STORY)));
@@ -222,6 +274,9 @@ async fn an_ai_that_asks_for_time_is_given_it() {
     mina.sees_book(&book, "storyStatus", "READY").await;
     let waits = gaps(&ai.asked(Chat));
     assert_eq!(waits.len(), 1);
-    assert!((Duration::from_secs(4)..Duration::from_secs(10)).contains(&waits[0]), "{waits:?}");
+    assert!(
+        (Duration::from_secs(4)..Duration::from_secs(10)).contains(&waits[0]),
+        "{waits:?}"
+    );
     house.ends_well().await;
 }

@@ -98,8 +98,12 @@ pub async fn within<T>(patience: Duration, what: &str, mut look: impl AsyncFnMut
 pub fn children_of(parent: u32) -> Vec<u32> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc").expect("/proc").flatten() {
-        let Ok(pid) = entry.file_name().to_string_lossy().parse::<u32>() else { continue };
-        let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else { continue };
+        let Ok(pid) = entry.file_name().to_string_lossy().parse::<u32>() else {
+            continue;
+        };
+        let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else {
+            continue;
+        };
         // "pid (name) state ppid …"; the name may hold anything, a bracket too.
         let after = stat.rsplit_once(") ").map_or("", |(_, after)| after);
         let mut fields = after.split(' ');
@@ -132,7 +136,10 @@ impl House {
                 .redirect(reqwest::redirect::Policy::none())
                 .build()
                 .expect("a client"),
-            env: env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            env: env
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
             child: Mutex::default(),
             log: Arc::default(),
             allowed: Mutex::default(),
@@ -160,18 +167,29 @@ impl House {
             {
                 return;
             }
-            let ended = self.child.lock().expect("a lock").as_mut().map(|child| child.try_wait());
+            let ended = self
+                .child
+                .lock()
+                .expect("a lock")
+                .as_mut()
+                .map(|child| child.try_wait());
             if let Some(Ok(Some(status))) = ended {
                 panic!("maru ended with {status} at its start:\n{}", self.last_words());
             }
-            assert!(Instant::now() < until, "maru was not ready in time:\n{}", self.last_words());
+            assert!(
+                Instant::now() < until,
+                "maru was not ready in time:\n{}",
+                self.last_words()
+            );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
     fn spawn(&self) {
         let mut command = maru_up(&self.data(), self.api, self.metrics);
-        command.envs(self.env.iter().map(|(name, value)| (name, value))).stderr(Stdio::piped());
+        command
+            .envs(self.env.iter().map(|(name, value)| (name, value)))
+            .stderr(Stdio::piped());
         let mut child = command.spawn().expect("start maru");
         let stderr = BufReader::new(child.stderr.take().expect("stderr"));
         let log = Arc::clone(&self.log);
@@ -197,7 +215,9 @@ impl House {
         let child = self.child.lock().expect("a lock").take();
         let Some(mut child) = child else { return };
         child.kill().expect("kill maru");
-        tokio::task::spawn_blocking(move || child.wait().expect("wait for maru")).await.expect("wait");
+        tokio::task::spawn_blocking(move || child.wait().expect("wait for maru"))
+            .await
+            .expect("wait");
     }
 
     pub fn kill_nats(&self) {
@@ -227,7 +247,11 @@ impl House {
     }
 
     fn last_words(&self) -> String {
-        let log: Vec<String> = self.log().into_iter().filter(|line| !line.contains("\"topology\"")).collect();
+        let log: Vec<String> = self
+            .log()
+            .into_iter()
+            .filter(|line| !line.contains("\"topology\""))
+            .collect();
         log[log.len().saturating_sub(30)..].join("\n")
     }
 
@@ -239,7 +263,9 @@ impl House {
     fn complaints(&self) -> Vec<String> {
         let allowed = self.allowed.lock().expect("a lock").clone();
         let is_bad = |line: &String| {
-            let Ok(entry) = serde_json::from_str::<Value>(line) else { return true };
+            let Ok(entry) = serde_json::from_str::<Value>(line) else {
+                return true;
+            };
             matches!(entry["level"].as_str(), Some("WARN" | "ERROR") | None)
         };
         self.log()
@@ -305,7 +331,9 @@ impl House {
         for account in told["account_details"].as_array().into_iter().flatten() {
             for stream in account["stream_detail"].as_array().into_iter().flatten() {
                 let name = stream["name"].as_str().unwrap_or_default().to_owned();
-                streams.messages.insert(name, stream["state"]["messages"].as_u64().unwrap_or_default());
+                streams
+                    .messages
+                    .insert(name, stream["state"]["messages"].as_u64().unwrap_or_default());
                 for consumer in stream["consumer_detail"].as_array().into_iter().flatten() {
                     if consumer["config"]["durable_name"].is_string() {
                         let left = consumer["num_pending"].as_u64().unwrap_or_default();
@@ -316,7 +344,10 @@ impl House {
                 }
             }
         }
-        assert!(streams.left.len() > 10, "nats-server tells of too few consumers: {told}");
+        assert!(
+            streams.left.len() > 10,
+            "nats-server tells of too few consumers: {told}"
+        );
         streams
     }
 
@@ -324,11 +355,21 @@ impl House {
     pub async fn settles(&self) {
         let until = Instant::now() + Duration::from_secs(70);
         loop {
-            let left: BTreeMap<_, _> = self.streams().await.left.into_iter().filter(|(_, left)| *left > 0).collect();
+            let left: BTreeMap<_, _> = self
+                .streams()
+                .await
+                .left
+                .into_iter()
+                .filter(|(_, left)| *left > 0)
+                .collect();
             if left.is_empty() && self.metric("maru_lane_in_flight", &[]).await == 0.0 {
                 return;
             }
-            assert!(Instant::now() < until, "something is left for ever: {left:?}\n{}", self.last_words());
+            assert!(
+                Instant::now() < until,
+                "something is left for ever: {left:?}\n{}",
+                self.last_words()
+            );
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
@@ -339,7 +380,11 @@ impl House {
         let dead = self.streams().await.messages.get("DEAD").copied();
         assert_eq!(dead, Some(0), "dead letters:\n{}", self.complaints().join("\n"));
         let complaints = self.complaints();
-        assert!(complaints.is_empty(), "unexpected in the log:\n{}", complaints.join("\n"));
+        assert!(
+            complaints.is_empty(),
+            "unexpected in the log:\n{}",
+            complaints.join("\n")
+        );
     }
 }
 
@@ -393,7 +438,12 @@ impl Reply {
     /// The answer, which must be this problem.
     #[track_caller]
     pub fn is_problem(self, status: u16, code: &str) -> Self {
-        assert_eq!((self.status, self.str("code").as_str()), (status, code), "{}", self.text);
+        assert_eq!(
+            (self.status, self.str("code").as_str()),
+            (status, code),
+            "{}",
+            self.text
+        );
         self
     }
 
@@ -415,11 +465,21 @@ impl Reply {
         if self.status < 400 {
             return;
         }
-        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
+        assert_eq!(
+            self.header("content-type"),
+            Some("application/problem+json"),
+            "{self:?}"
+        );
         assert_eq!(self.json["status"], self.status, "{self:?}");
         let code = self.str("code");
-        assert!(!code.is_empty() && self.str("type") == format!("/problems/{code}"), "{self:?}");
-        assert!(!self.str("title").is_empty() && !self.str("detail").is_empty(), "{self:?}");
+        assert!(
+            !code.is_empty() && self.str("type") == format!("/problems/{code}"),
+            "{self:?}"
+        );
+        assert!(
+            !self.str("title").is_empty() && !self.str("detail").is_empty(),
+            "{self:?}"
+        );
         match self.status {
             401 => assert!(self.headers.contains_key("www-authenticate"), "{self:?}"),
             405 => assert!(self.headers.contains_key("allow"), "{self:?}"),
@@ -441,7 +501,10 @@ pub struct Person {
 impl Person {
     /// The same client with another token.
     pub fn with_token(&self, token: &str) -> Self {
-        Self { token: token.to_owned(), ..self.clone() }
+        Self {
+            token: token.to_owned(),
+            ..self.clone()
+        }
     }
 
     pub async fn sign_up(&mut self, name: &str, role: &str) -> Reply {
@@ -518,7 +581,10 @@ impl Person {
 
     /// Buys with a card, and waits until the purchase stands in `state`.
     pub async fn buys(&self, book: &str, card: &str, state: &str) -> Value {
-        let reply = self.post("/v1/purchases", json!({ "bookId": book, "card": card })).await.is(201);
+        let reply = self
+            .post("/v1/purchases", json!({ "bookId": book, "card": card }))
+            .await
+            .is(201);
         self.sees_purchase(&reply.id(), state).await
     }
 

@@ -61,7 +61,15 @@ async fn writes(author: Person, name: String, tally: Arc<Tally>) -> Promised {
     let mut promised = Promised::default();
     for nth in 0..4 {
         let new = json!({ "title": format!("{name} {nth}"), "contents": "The story.", "price": 100 });
-        let made = insists(&author, Method::POST, "/v1/books", &format!("{name}-{nth}"), new, &tally).await;
+        let made = insists(
+            &author,
+            Method::POST,
+            "/v1/books",
+            &format!("{name}-{nth}"),
+            new,
+            &tally,
+        )
+        .await;
         assert_eq!(made.json["version"], 2, "created and published: {}", made.text);
         let path = format!("/v1/books/{}", made.id());
         for edit in 1..=EDITS {
@@ -108,7 +116,15 @@ impl Siege {
             buyers.push(house.reader(&format!("buyer-{nth}")).await);
         }
         let (shelf, tally, crowd) = (Arc::new(shelf), Arc::default(), JoinSet::new());
-        Self { house, author, shelf, tally, crowd, waves: 0, buyers }
+        Self {
+            house,
+            author,
+            shelf,
+            tally,
+            crowd,
+            waves: 0,
+            buyers,
+        }
     }
 
     /// Sends a new wave of people, and waits until it is in the midst of things.
@@ -117,14 +133,22 @@ impl Siege {
         let before = self.tally.acks.load(Ordering::Relaxed);
         for nth in 0..3 {
             let name = format!("wave-{}-{nth}", self.waves);
-            self.crowd.spawn(writes(self.author.clone(), name, Arc::clone(&self.tally)));
+            self.crowd
+                .spawn(writes(self.author.clone(), name, Arc::clone(&self.tally)));
             let buyer = self.buyers.pop().expect("enough buyers");
-            self.crowd.spawn(buys(buyer, Arc::clone(&self.shelf), Arc::clone(&self.tally)));
+            self.crowd
+                .spawn(buys(buyer, Arc::clone(&self.shelf), Arc::clone(&self.tally)));
         }
         // Some waves are hit early, some late.
         let wanted = before + 2 + self.waves * 3;
-        within(LONG, "the wave gets going", async || (self.tally.acks.load(Ordering::Relaxed) >= wanted).then_some(())).await;
-        let some = std::process::id().wrapping_mul(31).wrapping_add(u32::from(self.house.api)) % 40;
+        within(LONG, "the wave gets going", async || {
+            (self.tally.acks.load(Ordering::Relaxed) >= wanted).then_some(())
+        })
+        .await;
+        let some = std::process::id()
+            .wrapping_mul(31)
+            .wrapping_add(u32::from(self.house.api))
+            % 40;
         tokio::time::sleep(Duration::from_millis(u64::from(some))).await;
     }
 
@@ -137,36 +161,65 @@ impl Siege {
             promised.purchases.extend(ended.purchases);
         }
         let again = self.tally.again.load(Ordering::Relaxed);
-        assert!(again >= self.waves, "the kills hit nobody: {again} requests were sent again");
+        assert!(
+            again >= self.waves,
+            "the kills hit nobody: {again} requests were sent again"
+        );
         assert_eq!(promised.books.len() as u64, self.waves * 3 * 4);
         assert_eq!(promised.purchases.len() as u64, self.waves * 3 * 5);
         self.house.settles().await;
 
         for (book, version, price) in &promised.books {
             let seen = self.author.get(&format!("/v1/books/{book}")).await.is(200).json;
-            assert_eq!((&seen["version"], &seen["price"]), (&json!(version), &json!(price)), "{seen}");
+            assert_eq!(
+                (&seen["version"], &seen["price"]),
+                (&json!(version), &json!(price)),
+                "{seen}"
+            );
         }
         let mut own = BTreeSet::new();
         let mut next = Some("/v1/me/books?limit=100".to_owned());
         while let Some(path) = next {
             let page = self.author.get(&path).await.is(200);
-            let ids = page.items().into_iter().map(|row| row["bookId"].as_str().unwrap_or_default().to_owned());
+            let ids = page
+                .items()
+                .into_iter()
+                .map(|row| row["bookId"].as_str().unwrap_or_default().to_owned());
             for id in ids {
                 assert!(own.insert(id), "a book is listed twice");
             }
-            next = page.json["nextCursor"].as_str().map(|cursor| format!("/v1/me/books?limit=100&cursor={cursor}"));
+            next = page.json["nextCursor"]
+                .as_str()
+                .map(|cursor| format!("/v1/me/books?limit=100&cursor={cursor}"));
         }
-        assert_eq!(own.len(), promised.books.len() + self.shelf.len(), "books that nobody was promised");
+        assert_eq!(
+            own.len(),
+            promised.books.len() + self.shelf.len(),
+            "books that nobody was promised"
+        );
 
         for (buyer, purchase) in &promised.purchases {
             let seen = buyer.get(&format!("/v1/purchases/{purchase}")).await.is(200).json;
-            assert_eq!((&seen["state"], &seen["amount"]), (&json!("COMPLETED"), &json!(100)), "{seen}");
+            assert_eq!(
+                (&seen["state"], &seen["amount"]),
+                (&json!("COMPLETED"), &json!(100)),
+                "{seen}"
+            );
             let payments = buyer.get("/v1/payments?limit=100").await.is(200).items();
-            let mine: Vec<&Value> = payments.iter().filter(|row| row["reference"] == purchase.as_str()).collect();
+            let mine: Vec<&Value> = payments
+                .iter()
+                .filter(|row| row["reference"] == purchase.as_str())
+                .collect();
             assert_eq!(mine.len(), 1, "one payment each: {payments:?}");
-            assert_eq!((&mine[0]["status"], &mine[0]["amount"]), (&json!("APPROVED"), &json!(100)));
+            assert_eq!(
+                (&mine[0]["status"], &mine[0]["amount"]),
+                (&json!("APPROVED"), &json!(100))
+            );
             assert_eq!(payments.len(), self.shelf.len());
-            assert_eq!(buyer.get("/v1/me/library?limit=100").await.is(200).items().len(), self.shelf.len());
+            assert_eq!(
+                buyer.get("/v1/me/library?limit=100").await.is(200).items().len(),
+                self.shelf.len()
+            );
         }
 
         // Every event is in the stream once: accounts 1, books their versions, purchases and payments 2 each.
@@ -215,8 +268,14 @@ async fn three_kills_of_nats_server_under_load_lose_nothing_and_do_nothing_twice
         let before = siege.house.nats_pid().expect("a nats-server");
         siege.house.kill_nats();
         let house = &siege.house;
-        eventually("another nats-server", async || house.nats_pid().filter(|pid| *pid != before)).await;
-        eventually("ready again", async || (house.get("/readyz").await.status == 200).then_some(())).await;
+        eventually("another nats-server", async || {
+            house.nats_pid().filter(|pid| *pid != before)
+        })
+        .await;
+        eventually("ready again", async || {
+            (house.get("/readyz").await.status == 200).then_some(())
+        })
+        .await;
     }
     let house = siege.counts().await;
     house.ends_well().await;
@@ -231,10 +290,20 @@ async fn a_story_that_is_being_written_at_a_stop_is_finished_first() {
     ai.always(Chat, Held);
     let draft = json!({ "title": "Interrupted", "synopsis": "A star." });
     let book = mina.post("/v1/books", draft).await.is(201).id();
-    mina.post(&format!("/v1/books/{book}/ai-draft"), json!({})).await.is(202);
-    eventually("the provider is asked", async || (ai.asked(Chat).len() == 1).then_some(())).await;
+    mina.post(&format!("/v1/books/{book}/ai-draft"), json!({}))
+        .await
+        .is(202);
+    eventually("the provider is asked", async || {
+        (ai.asked(Chat).len() == 1).then_some(())
+    })
+    .await;
     let stopping = async {
-        let door_is_shut = async || mina.try_send(Method::GET, "/livez", &[], None).await.is_err().then_some(());
+        let door_is_shut = async || {
+            mina.try_send(Method::GET, "/livez", &[], None)
+                .await
+                .is_err()
+                .then_some(())
+        };
         eventually("the door is shut", door_is_shut).await;
         ai.release();
     };
@@ -244,7 +313,11 @@ async fn a_story_that_is_being_written_at_a_stop_is_finished_first() {
     let seen = mina.sees_book(&book, "storyStatus", "READY").await;
     assert_eq!((&seen["contents"], &seen["storyAttempts"]), (&json!(STORY), &json!(1)));
     mina.sees_book(&book, "imageStatus", "READY").await;
-    assert_eq!((ai.asked(Chat).len(), ai.asked(Images).len()), (1, 1), "asked once, and not again");
+    assert_eq!(
+        (ai.asked(Chat).len(), ai.asked(Images).len()),
+        (1, 1),
+        "asked once, and not again"
+    );
     house.ends_well().await;
 }
 
@@ -257,9 +330,14 @@ async fn a_story_that_is_being_written_at_a_crash_comes_again() {
     ai.then(Chat, &[Held, Good]);
     let draft = json!({ "title": "Interrupted", "synopsis": "A star." });
     let book = mina.post("/v1/books", draft).await.is(201).id();
-    mina.post(&format!("/v1/books/{book}/ai-draft"), json!({})).await.is(202);
+    mina.post(&format!("/v1/books/{book}/ai-draft"), json!({}))
+        .await
+        .is(202);
     mina.sees_book(&book, "storyStatus", "GENERATING").await;
-    eventually("the provider is asked", async || (ai.asked(Chat).len() == 1).then_some(())).await;
+    eventually("the provider is asked", async || {
+        (ai.asked(Chat).len() == 1).then_some(())
+    })
+    .await;
     house.kill().await;
     house.start().await;
     let path = format!("/v1/books/{book}");
@@ -282,8 +360,13 @@ async fn a_story_that_takes_longer_than_a_stop_may_is_left_for_the_next_start() 
     ai.then(Chat, &[Held, Good]);
     let draft = json!({ "title": "Interrupted", "synopsis": "A star." });
     let book = mina.post("/v1/books", draft).await.is(201).id();
-    mina.post(&format!("/v1/books/{book}/ai-draft"), json!({ "image": false })).await.is(202);
-    eventually("the provider is asked", async || (ai.asked(Chat).len() == 1).then_some(())).await;
+    mina.post(&format!("/v1/books/{book}/ai-draft"), json!({ "image": false }))
+        .await
+        .is(202);
+    eventually("the provider is asked", async || {
+        (ai.asked(Chat).len() == 1).then_some(())
+    })
+    .await;
     let status = house.stop().await;
     assert!(status.success(), "{status}");
     house.start().await;

@@ -31,7 +31,10 @@ impl Listener {
         assert_eq!(answer.status(), 200);
         assert_eq!(answer.headers()["content-type"], "text/event-stream");
         let bytes = answer.bytes_stream().map(|bytes| bytes.map(|bytes| bytes.to_vec()));
-        let mut listener = Self { bytes: Box::pin(bytes), text: String::new() };
+        let mut listener = Self {
+            bytes: Box::pin(bytes),
+            text: String::new(),
+        };
         let hello = listener.next().await.expect("a first event");
         assert_eq!(hello.kind, "hello");
         if let Some(last) = last {
@@ -49,10 +52,16 @@ impl Listener {
                 if let (Some(id), Some(kind), Some(data)) = (field("id:"), field("event:"), field("data:")) {
                     let id = id.parse().expect("a sequence");
                     let data = serde_json::from_str(data).expect("json");
-                    return Some(Event { id, kind: kind.to_owned(), data });
+                    return Some(Event {
+                        id,
+                        kind: kind.to_owned(),
+                        data,
+                    });
                 }
             }
-            let bytes = tokio::time::timeout(PATIENCE, self.bytes.next()).await.expect("an event in time")?;
+            let bytes = tokio::time::timeout(PATIENCE, self.bytes.next())
+                .await
+                .expect("an event in time")?;
             self.text.push_str(&String::from_utf8_lossy(&bytes.ok()?));
         }
     }
@@ -78,13 +87,17 @@ async fn a_story_is_followed_in_order_resumed_without_loss_and_seen_by_nobody_el
     let house = House::new().await;
     let (mina, juno) = (house.author("mina").await, house.reader("juno").await);
     house.get("/v1/live").await.is_problem(401, "NOT_SIGNED_IN");
-    let odd = mina.send(Method::GET, "/v1/live", &[("last-event-id", "yesterday")], None).await;
+    let odd = mina
+        .send(Method::GET, "/v1/live", &[("last-event-id", "yesterday")], None)
+        .await;
     odd.is_problem(400, "BAD_REQUEST");
     let (mut hers, mut his) = (Listener::open(&mina, None).await, Listener::open(&juno, None).await);
 
     let body = json!({ "title": "Followed", "synopsis": "SECRET-SYNOPSIS of a star.", "price": 5 });
     let book = mina.post("/v1/books", body).await.is(201).id();
-    mina.post(&format!("/v1/books/{book}/ai-draft"), json!({})).await.is(202);
+    mina.post(&format!("/v1/books/{book}/ai-draft"), json!({}))
+        .await
+        .is(202);
     let events = hers.up_to("image_attached").await;
     let wanted = [
         "book_created",
@@ -98,21 +111,32 @@ async fn a_story_is_followed_in_order_resumed_without_loss_and_seen_by_nobody_el
     assert_eq!(kinds(&events), wanted);
     assert!(events.windows(2).all(|pair| pair[0].id < pair[1].id), "{events:?}");
     for (nth, event) in events.iter().enumerate() {
-        assert_eq!((&event.data["id"], &event.data["version"]), (&json!(book), &json!(nth + 1)), "{event:?}");
+        assert_eq!(
+            (&event.data["id"], &event.data["version"]),
+            (&json!(book), &json!(nth + 1)),
+            "{event:?}"
+        );
         assert_eq!(event.data["context"], "books");
         // NT-05: ids, never words.
-        assert!(!event.data.to_string().contains("SECRET") && !event.data.to_string().contains("Followed"), "{event:?}");
+        assert!(
+            !event.data.to_string().contains("SECRET") && !event.data.to_string().contains("Followed"),
+            "{event:?}"
+        );
     }
 
     // Who was away gets exactly what they missed, and then what happens.
     let mut again = Listener::open(&mina, Some(events[1].id)).await;
-    mina.post(&format!("/v1/books/{book}/publish"), Value::Null).await.is(200);
+    mina.post(&format!("/v1/books/{book}/publish"), Value::Null)
+        .await
+        .is(200);
     let missed = again.up_to("book_published").await;
     assert_eq!(missed[..5], events[2..]);
     assert_eq!(missed.len(), 6);
     assert_eq!(hers.up_to("book_published").await, missed[5..]);
     let mut now = Listener::open(&mina, Some(missed[5].id)).await;
-    mina.patch(&format!("/v1/books/{book}"), json!({ "price": 6 })).await.is(200);
+    mina.patch(&format!("/v1/books/{book}"), json!({ "price": 6 }))
+        .await
+        .is(200);
     assert_eq!(kinds(&now.up_to("book_edited").await), ["book_edited"]);
 
     // Nothing of hers was his: the first that he sees is his own.
@@ -121,7 +145,10 @@ async fn a_story_is_followed_in_order_resumed_without_loss_and_seen_by_nobody_el
     assert_eq!(seen[0].kind, "purchase_requested", "{seen:?}");
     assert!(seen.iter().all(|event| event.data["context"] != "books"), "{seen:?}");
     let all_of_his = Listener::open(&juno, Some(0)).await.up_to("purchase_completed").await;
-    assert!(!all_of_his.iter().any(|event| event.data["id"] == book.as_str()), "{all_of_his:?}");
+    assert!(
+        !all_of_his.iter().any(|event| event.data["id"] == book.as_str()),
+        "{all_of_his:?}"
+    );
 
     // And she sees nothing of his purchase: the next of hers is hers.
     hers.up_to("book_edited").await;
@@ -141,9 +168,15 @@ async fn a_story_is_followed_in_order_resumed_without_loss_and_seen_by_nobody_el
             seen.push(event.kind);
         }
         drop(listener);
-        mina.post("/v1/books", json!({ "title": format!("Round {round}") })).await.is(201);
+        mina.post("/v1/books", json!({ "title": format!("Round {round}") }))
+            .await
+            .is(201);
     }
-    let wanted = [&wanted[1..], &["book_published", "book_edited", "book_withdrawn", "book_created"]].concat();
+    let wanted = [
+        &wanted[1..],
+        &["book_published", "book_edited", "book_withdrawn", "book_created"],
+    ]
+    .concat();
     assert_eq!(seen, wanted);
 
     // It ends when the house does.
@@ -169,7 +202,9 @@ async fn events_hold_ids_and_no_words_and_everybody_who_listens_has_a_consumer_o
     let (mina, juno) = (house.author("minaswords").await, house.reader("junoswords").await);
     let body = json!({ "title": "TITLEWORDS", "synopsis": "SYNOPSISWORDS", "contents": "CONTENTSWORDS", "price": 5 });
     let book = mina.post("/v1/books", body).await.is(201).id();
-    mina.patch(&format!("/v1/books/{book}"), json!({ "title": "OTHERTITLEWORDS" })).await.is(200);
+    mina.patch(&format!("/v1/books/{book}"), json!({ "title": "OTHERTITLEWORDS" }))
+        .await
+        .is(200);
     juno.buys(&book, "4242 4242 4242 4242", "COMPLETED").await;
     let words = json!({ "content": "REVIEWWORDS", "rating": 3 });
     juno.post(&format!("/v1/books/{book}/reviews"), words).await.is(201);
@@ -177,17 +212,40 @@ async fn events_hold_ids_and_no_words_and_everybody_who_listens_has_a_consumer_o
 
     // NF-06: one durable consumer for everybody who listens.
     let left = house.streams().await.left;
-    for name in ["flow-authoring", "flow-checkout", "job-charge", "job-paint_image", "job-write_story", "cmd-books"] {
+    for name in [
+        "flow-authoring",
+        "flow-checkout",
+        "job-charge",
+        "job-paint_image",
+        "job-write_story",
+        "cmd-books",
+    ] {
         assert!(left.contains_key(name), "{name} is not among {left:?}");
     }
-    let views = ["book_detail", "book_home", "book_reviews", "my_books", "my_library", "payment_history"];
+    let views = [
+        "book_detail",
+        "book_home",
+        "book_reviews",
+        "my_books",
+        "my_library",
+        "payment_history",
+    ];
     for view in views {
-        assert!(left.contains_key(&format!("view-{view}")), "{view} is not among {left:?}");
+        assert!(
+            left.contains_key(&format!("view-{view}")),
+            "{view} is not among {left:?}"
+        );
     }
 
     // NF-32: looking changes nothing.
     let before = house.streams().await.messages;
-    for path in ["/v1/books", "/v1/me/library", "/v1/payments", "/v1/auth/me", "/v1/me/books"] {
+    for path in [
+        "/v1/books",
+        "/v1/me/library",
+        "/v1/payments",
+        "/v1/auth/me",
+        "/v1/me/books",
+    ] {
         juno.get(path).await.is(200);
     }
     juno.get(&format!("/v1/books/{book}/contents")).await.is(200);

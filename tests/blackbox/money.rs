@@ -17,19 +17,34 @@ const CHARGED_THEN_FAILS: &str = "4000 0000 0000 0259";
 
 async fn payments(person: &Person) -> Vec<(String, u64)> {
     let rows = person.get("/v1/payments?limit=100").await.is(200).items();
-    let read = |row: &Value| (row["status"].as_str().unwrap_or_default().to_owned(), row["amount"].as_u64().unwrap_or(0));
+    let read = |row: &Value| {
+        (
+            row["status"].as_str().unwrap_or_default().to_owned(),
+            row["amount"].as_u64().unwrap_or(0),
+        )
+    };
     rows.iter().map(read).collect()
 }
 
 async fn has_paid(person: &Person, wanted: &[(&str, u64)]) {
-    let wanted: Vec<_> = wanted.iter().map(|(status, amount)| ((*status).to_owned(), *amount)).collect();
-    eventually(&format!("payments are {wanted:?}"), async || (payments(person).await == wanted).then_some(())).await;
+    let wanted: Vec<_> = wanted
+        .iter()
+        .map(|(status, amount)| ((*status).to_owned(), *amount))
+        .collect();
+    eventually(&format!("payments are {wanted:?}"), async || {
+        (payments(person).await == wanted).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn who_paid_reads_at_once_and_who_gives_back_gets_what_was_paid() {
     let house = House::new().await;
-    let (mina, juno, kim) = (house.author("mina").await, house.reader("juno").await, house.reader("kim").await);
+    let (mina, juno, kim) = (
+        house.author("mina").await,
+        house.reader("juno").await,
+        house.reader("kim").await,
+    );
     let book = mina.publishes("One", 10).await;
     let contents = format!("/v1/books/{book}/contents");
 
@@ -38,26 +53,44 @@ async fn who_paid_reads_at_once_and_who_gives_back_gets_what_was_paid() {
     let bought = juno.post("/v1/purchases", json!({ "bookId": book })).await.is(201);
     let purchase = format!("/v1/purchases/{}", bought.id());
     assert_eq!(bought.header("location"), Some(purchase.as_str()));
-    assert_eq!((bought.str("state").as_str(), &bought.json["amount"]), ("COMPLETED", &json!(10)), "{}", bought.text);
+    assert_eq!(
+        (bought.str("state").as_str(), &bought.json["amount"]),
+        ("COMPLETED", &json!(10)),
+        "{}",
+        bought.text
+    );
     juno.get(&contents).await.is(200);
-    juno.post("/v1/purchases", json!({ "bookId": book })).await.is_problem(409, "PURCHASES_ALREADY_BOUGHT");
+    juno.post("/v1/purchases", json!({ "bookId": book }))
+        .await
+        .is_problem(409, "PURCHASES_ALREADY_BOUGHT");
     kim.get(&contents).await.is_problem(402, "NOT_PAID");
 
     // BK-22: not somebody else's, and not seen by them.
-    kim.post(&format!("{purchase}/refund"), Value::Null).await.is_problem(404, "PURCHASES_NO_SUCH_PURCHASE");
+    kim.post(&format!("{purchase}/refund"), Value::Null)
+        .await
+        .is_problem(404, "PURCHASES_NO_SUCH_PURCHASE");
     kim.get(&purchase).await.is_problem(404, "PURCHASES_NO_SUCH_PURCHASE");
     mina.get(&purchase).await.is(404);
 
     // BK-31: the price may change, the refund is what was paid. BK-19: and the contents close.
-    mina.patch(&format!("/v1/books/{book}"), json!({ "price": 20 })).await.is(200);
+    mina.patch(&format!("/v1/books/{book}"), json!({ "price": 20 }))
+        .await
+        .is(200);
     juno.post(&format!("{purchase}/refund"), Value::Null).await.is(202);
     let refunded = juno.sees_purchase(&bought.id(), "REFUNDED").await;
     assert_eq!(refunded["amount"], 10);
     juno.get(&contents).await.is_problem(402, "NOT_PAID");
-    juno.post(&format!("{purchase}/refund"), Value::Null).await.is_problem(409, "PURCHASES_NOTHING_TO_REFUND");
+    juno.post(&format!("{purchase}/refund"), Value::Null)
+        .await
+        .is_problem(409, "PURCHASES_NOTHING_TO_REFUND");
     has_paid(&juno, &[("REFUNDED", 10)]).await;
     eventually("the library is empty", async || {
-        juno.get("/v1/me/library").await.is(200).items().is_empty().then_some(())
+        juno.get("/v1/me/library")
+            .await
+            .is(200)
+            .items()
+            .is_empty()
+            .then_some(())
     })
     .await;
 
@@ -70,9 +103,14 @@ async fn who_paid_reads_at_once_and_who_gives_back_gets_what_was_paid() {
     // A free book needs no payment, and its refund neither.
     let free = mina.publishes("Free", 0).await;
     let got = kim.post("/v1/purchases", json!({ "bookId": free })).await.is(201);
-    assert_eq!((got.str("state").as_str(), &got.json["paymentId"]), ("COMPLETED", &Value::Null));
+    assert_eq!(
+        (got.str("state").as_str(), &got.json["paymentId"]),
+        ("COMPLETED", &Value::Null)
+    );
     kim.get(&format!("/v1/books/{free}/contents")).await.is(200);
-    kim.post(&format!("/v1/purchases/{}/refund", got.id()), Value::Null).await.is(202);
+    kim.post(&format!("/v1/purchases/{}/refund", got.id()), Value::Null)
+        .await
+        .is(202);
     kim.sees_purchase(&got.id(), "REFUNDED").await;
     // BK-32: everybody's own payments, nobody else's.
     assert!(payments(&kim).await.is_empty() && payments(&mina).await.is_empty());
@@ -82,11 +120,18 @@ async fn who_paid_reads_at_once_and_who_gives_back_gets_what_was_paid() {
     for card in ["4111 1111 1111 1111", "", "4242", "💳"] {
         let body = json!({ "bookId": free, "card": card });
         let refused = kim.post("/v1/purchases", body).await.is_problem(422, "NOT_A_TEST_CARD");
-        assert!(card.is_empty() || card == "4242" || !refused.text.contains(card), "{}", refused.text);
+        assert!(
+            card.is_empty() || card == "4242" || !refused.text.contains(card),
+            "{}",
+            refused.text
+        );
     }
     house.ends_well().await;
     let log = house.log().join("\n");
-    assert!(!log.contains("4111") && !log.contains("4242"), "a card number is in the log");
+    assert!(
+        !log.contains("4111") && !log.contains("4242"),
+        "a card number is in the log"
+    );
 }
 
 #[tokio::test]
@@ -97,7 +142,9 @@ async fn a_declined_card_leaves_nothing_to_read() {
     for (card, nth) in [(DECLINED, 1), (POOR, 2)] {
         let rejected = juno.buys(&book, card, "REJECTED").await;
         assert_eq!(rejected["code"], "PAYMENT_DECLINED");
-        juno.get(&format!("/v1/books/{book}/contents")).await.is_problem(402, "NOT_PAID");
+        juno.get(&format!("/v1/books/{book}/contents"))
+            .await
+            .is_problem(402, "NOT_PAID");
         assert!(juno.get("/v1/me/library").await.is(200).items().is_empty());
         has_paid(&juno, &[("DECLINED", 500)].repeat(nth)).await;
     }
@@ -109,7 +156,11 @@ async fn a_declined_card_leaves_nothing_to_read() {
 #[tokio::test]
 async fn a_bank_that_does_not_answer_is_asked_again_and_one_that_fails_after_charging_is_undone() {
     let house = House::with(&[("MARU_PAYMENT_TIMEOUT_MS", "400")]).await;
-    let (mina, juno, kim) = (house.author("mina").await, house.reader("juno").await, house.reader("kim").await);
+    let (mina, juno, kim) = (
+        house.author("mina").await,
+        house.reader("juno").await,
+        house.reader("kim").await,
+    );
     let book = mina.publishes("One", 500).await;
 
     // The charge was made, its answer never came: asked again, charged once.
@@ -119,14 +170,20 @@ async fn a_bank_that_does_not_answer_is_asked_again_and_one_that_fails_after_cha
     // BK-20: charged, and never a good answer: rejected, and the money goes back.
     let rejected = kim.buys(&book, CHARGED_THEN_FAILS, "REJECTED").await;
     assert_eq!(rejected["code"], "PAYMENT_FAILED");
-    kim.get(&format!("/v1/books/{book}/contents")).await.is_problem(402, "NOT_PAID");
+    kim.get(&format!("/v1/books/{book}/contents"))
+        .await
+        .is_problem(402, "NOT_PAID");
     has_paid(&kim, &[("CANCELLED", 500)]).await;
     assert!(kim.get("/v1/me/library").await.is(200).items().is_empty());
     kim.buys(&book, GOOD, "COMPLETED").await;
     has_paid(&kim, &[("APPROVED", 500), ("CANCELLED", 500)]).await;
     house.settles().await;
     let dead = house.metric("maru_dead_letters_total", &["job-charge"]).await;
-    assert_eq!((dead, house.metric("maru_dead_letters_total", &[]).await), (1.0, 1.0), "only the charge was given up");
+    assert_eq!(
+        (dead, house.metric("maru_dead_letters_total", &[]).await),
+        (1.0, 1.0),
+        "only the charge was given up"
+    );
 }
 
 #[tokio::test]
@@ -138,11 +195,19 @@ async fn a_double_click_charges_once_and_a_double_refund_pays_back_once() {
         let click = || juno.post("/v1/purchases", json!({ "bookId": book }));
         let clicks = join_all((0..6).map(|_| click())).await;
         let won: Vec<_> = clicks.iter().filter(|reply| reply.status == 201).collect();
-        assert_eq!(won.len(), 1, "{:?}", clicks.iter().map(|reply| reply.status).collect::<Vec<_>>());
+        assert_eq!(
+            won.len(),
+            1,
+            "{:?}",
+            clicks.iter().map(|reply| reply.status).collect::<Vec<_>>()
+        );
         for lost in clicks.iter().filter(|reply| reply.status != 201) {
             let code = lost.str("code");
             assert_eq!(lost.status, 409, "{}", lost.text);
-            assert!(["PURCHASES_STILL_PAYING", "PURCHASES_ALREADY_BOUGHT"].contains(&code.as_str()), "{code}");
+            assert!(
+                ["PURCHASES_STILL_PAYING", "PURCHASES_ALREADY_BOUGHT"].contains(&code.as_str()),
+                "{code}"
+            );
         }
         juno.sees_purchase(&won[0].id(), "COMPLETED").await;
         // The same click sent twice, by its key, is one.
@@ -161,7 +226,11 @@ async fn a_double_click_charges_once_and_a_double_refund_pays_back_once() {
     house.settles().await;
     let mut paid = payments(&juno).await;
     paid.sort();
-    let wanted = [vec![("APPROVED".to_owned(), 100); 4], vec![("REFUNDED".to_owned(), 100); 4]].concat();
+    let wanted = [
+        vec![("APPROVED".to_owned(), 100); 4],
+        vec![("REFUNDED".to_owned(), 100); 4],
+    ]
+    .concat();
     assert_eq!(paid, wanted);
     house.ends_well().await;
 }
@@ -178,7 +247,12 @@ async fn two_hundred_members_buy_the_same_book_at_once_and_each_has_it_once() {
     });
     let members: Vec<Person> = members.buffer_unordered(16).collect().await;
 
-    let orders = join_all(members.iter().map(|member| member.post("/v1/purchases", json!({ "bookId": book })))).await;
+    let orders = join_all(
+        members
+            .iter()
+            .map(|member| member.post("/v1/purchases", json!({ "bookId": book }))),
+    )
+    .await;
     let mut ids = BTreeSet::new();
     for order in orders {
         assert!([201, 202].contains(&order.status), "{}", order.text);
@@ -195,7 +269,14 @@ async fn two_hundred_members_buy_the_same_book_at_once_and_each_has_it_once() {
         taken += paid[0].1;
         let purchase = library[0]["purchaseId"].as_str().expect("an id");
         assert!(ids.contains(purchase));
-        assert_eq!(member.get(&format!("/v1/purchases/{purchase}")).await.is(200).str("state"), "COMPLETED");
+        assert_eq!(
+            member
+                .get(&format!("/v1/purchases/{purchase}"))
+                .await
+                .is(200)
+                .str("state"),
+            "COMPLETED"
+        );
     }
     assert_eq!(taken, 1200 * CROWD as u64);
     house.ends_well().await;

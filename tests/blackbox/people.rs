@@ -19,7 +19,9 @@ fn cookie(reply: &Reply) -> String {
 }
 
 async fn refresh(person: &Person, cookie: &str) -> Reply {
-    person.send(Method::POST, "/v1/auth/refresh", &[("cookie", cookie)], None).await
+    person
+        .send(Method::POST, "/v1/auth/refresh", &[("cookie", cookie)], None)
+        .await
 }
 
 #[tokio::test]
@@ -27,19 +29,33 @@ async fn who_signs_up_can_log_in_and_nobody_else_gets_the_name() {
     let house = House::new().await;
     let mut mina = house.stranger();
     let signed_up = mina.sign_up("Mina", "author").await.is(201);
-    assert_eq!((signed_up.json["status"].as_str(), signed_up.json["version"].as_u64()), (Some("done"), Some(1)));
+    assert_eq!(
+        (signed_up.json["status"].as_str(), signed_up.json["version"].as_u64()),
+        (Some("done"), Some(1))
+    );
     let mut twin = house.stranger();
-    twin.sign_up("mINA", "reader").await.is_problem(409, "MEMBERS_USERNAME_TAKEN");
+    twin.sign_up("mINA", "reader")
+        .await
+        .is_problem(409, "MEMBERS_USERNAME_TAKEN");
 
     let logged_in = mina.log_in().await;
-    assert_eq!((logged_in.str("tokenType").as_str(), logged_in.json["expiresIn"].as_i64()), ("Bearer", Some(300)));
+    assert_eq!(
+        (
+            logged_in.str("tokenType").as_str(),
+            logged_in.json["expiresIn"].as_i64()
+        ),
+        ("Bearer", Some(300))
+    );
     let set = logged_in.header("set-cookie").expect("a cookie").to_owned();
     assert!(set.starts_with("refresh_token="), "{set}");
     for wanted in ["HttpOnly", "Secure", "SameSite=Lax", "Path=/v1/auth"] {
         assert!(set.contains(wanted), "{wanted} is missing in {set}");
     }
     let me = mina.get("/v1/auth/me").await.is(200);
-    assert_eq!((me.str("username").as_str(), me.str("role").as_str()), ("Mina", "author"));
+    assert_eq!(
+        (me.str("username").as_str(), me.str("role").as_str()),
+        ("Mina", "author")
+    );
     assert!(!me.text.contains("assword") && !me.text.contains("hash"), "{}", me.text);
 
     // A name that nobody has and a password that does not fit are the same to who asks.
@@ -47,7 +63,10 @@ async fn who_signs_up_can_log_in_and_nobody_else_gets_the_name() {
         let body = json!({ "username": name, "password": password });
         house.stranger().post("/v1/auth/login", body).await.is(401)
     };
-    let (wrong, unknown) = (answer("Mina", "another password").await, answer("nobody", PASSWORD).await);
+    let (wrong, unknown) = (
+        answer("Mina", "another password").await,
+        answer("nobody", PASSWORD).await,
+    );
     assert_eq!(wrong.text, unknown.text);
     assert!(wrong.header("set-cookie").is_none());
 
@@ -63,10 +82,21 @@ async fn who_signs_up_can_log_in_and_nobody_else_gets_the_name() {
     ] {
         let mut body = json!({ "username": "juno", "password": PASSWORD, "nickname": "Juno" });
         body[field] = value;
-        let refused = house.stranger().post("/v1/auth/signup", body).await.is_problem(400, "VALIDATION");
-        let pointer = refused.json["errors"][0]["pointer"].as_str().expect("a pointer").to_owned();
+        let refused = house
+            .stranger()
+            .post("/v1/auth/signup", body)
+            .await
+            .is_problem(400, "VALIDATION");
+        let pointer = refused.json["errors"][0]["pointer"]
+            .as_str()
+            .expect("a pointer")
+            .to_owned();
         assert_eq!(pointer, format!("/{field}"), "{}", refused.text);
-        assert!(!refused.text.contains(PASSWORD) && !refused.text.contains("short"), "{}", refused.text);
+        assert!(
+            !refused.text.contains(PASSWORD) && !refused.text.contains("short"),
+            "{}",
+            refused.text
+        );
     }
 
     // ID-17: what was typed as a password is nowhere.
@@ -75,9 +105,15 @@ async fn who_signs_up_can_log_in_and_nobody_else_gets_the_name() {
     for secret in [PASSWORD, "another password", "argon2", &mina.token] {
         assert!(!log.contains(secret), "{secret:?} is in the log");
     }
-    assert!(files_hold(&house.data(), "Mina"), "the search itself finds what is there");
+    assert!(
+        files_hold(&house.data(), "Mina"),
+        "the search itself finds what is there"
+    );
     assert!(!files_hold(&house.data(), PASSWORD), "the password is on disk");
-    assert!(!files_hold(&house.data().join("nats"), "argon2"), "a bare hash is in a stream");
+    assert!(
+        !files_hold(&house.data().join("nats"), "argon2"),
+        "a bare hash is in a stream"
+    );
 }
 
 /// Whether any file below a folder holds these bytes.
@@ -109,7 +145,10 @@ async fn a_token_says_who_one_is_and_nothing_else_does() {
     assert_eq!(claims["sub"], me.json["memberId"]);
     let keys = house.get("/.well-known/jwks.json").await.is(200);
     let key = &keys.json["keys"][0];
-    assert_eq!((&key["kid"], &key["kty"], &key["alg"]), (&header["kid"], &json!("RSA"), &json!("RS256")));
+    assert_eq!(
+        (&key["kid"], &key["kty"], &key["alg"]),
+        (&header["kid"], &json!("RSA"), &json!("RS256"))
+    );
     assert!(key["n"].is_string() && key["e"].is_string(), "{key}");
     for private in ["d", "p", "q", "dp", "dq", "qi"] {
         assert!(key[private].is_null(), "{private} is published");
@@ -118,9 +157,14 @@ async fn a_token_says_who_one_is_and_nothing_else_does() {
     // ID-03, ID-04, ID-07: not with a changed token, no token, a refresh token, or a token signed by nobody.
     let me_with = async |token: &str| {
         let stranger = house.stranger().with_token(token);
-        (stranger.get("/v1/auth/me").await.status, stranger.get("/v1/members/me").await.status)
+        (
+            stranger.get("/v1/auth/me").await.status,
+            stranger.get("/v1/members/me").await.status,
+        )
     };
-    let [head, body, signature] = mina.token.split('.').collect::<Vec<_>>()[..] else { panic!("three parts") };
+    let [head, body, signature] = mina.token.split('.').collect::<Vec<_>>()[..] else {
+        panic!("three parts")
+    };
     let mut forged = claims.clone();
     forged["sub"] = part(&juno.token, 1)["sub"].clone();
     let forged = BASE64_URL_SAFE_NO_PAD.encode(forged.to_string());
@@ -142,7 +186,10 @@ async fn a_token_says_who_one_is_and_nothing_else_does() {
     // ID-15: headers say nothing about who one is.
     let id = me.str("memberId");
     for name in ["x-member-id", "x-user-id", "x-forwarded-user"] {
-        let reply = juno.send(Method::GET, "/v1/members/me", &[(name, &id)], None).await.is(200);
+        let reply = juno
+            .send(Method::GET, "/v1/members/me", &[(name, &id)], None)
+            .await
+            .is(200);
         assert_eq!(reply.str("username"), "juno");
     }
     house.ends_well().await;
@@ -164,8 +211,14 @@ async fn a_refresh_token_is_good_once_and_a_second_use_ends_its_family() {
 
     // Another login is another family; logging out ends just that one.
     let (here, there) = (cookie(&mina.log_in().await), cookie(&mina.log_in().await));
-    let out = mina.send(Method::POST, "/v1/auth/logout", &[("cookie", &here)], None).await.is(204);
-    assert!(out.header("set-cookie").is_some_and(|set| set.contains("Max-Age=0")), "{out:?}");
+    let out = mina
+        .send(Method::POST, "/v1/auth/logout", &[("cookie", &here)], None)
+        .await
+        .is(204);
+    assert!(
+        out.header("set-cookie").is_some_and(|set| set.contains("Max-Age=0")),
+        "{out:?}"
+    );
     refresh(&mina, &here).await.is(401);
     let there = cookie(&refresh(&mina, &there).await.is(200));
 

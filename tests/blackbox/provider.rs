@@ -154,7 +154,15 @@ async fn chat(State(inside): State<Arc<Inside>>, headers: HeaderMap, body: Bytes
 
 async fn images(State(inside): State<Arc<Inside>>, headers: HeaderMap, body: Bytes) -> Response {
     let good = json!({ "created": 1, "data": [{ "b64_json": PNG }] });
-    answer(&inside, Desks::Images, &headers, &body, good, json!({ "created": 1, "data": [] })).await
+    answer(
+        &inside,
+        Desks::Images,
+        &headers,
+        &body,
+        good,
+        json!({ "created": 1, "data": [] }),
+    )
+    .await
 }
 
 async fn answer(
@@ -173,7 +181,10 @@ async fn answer(
             body: serde_json::from_slice(body).unwrap_or_default(),
             authorization: authorization.unwrap_or_default().to_owned(),
         });
-        desk.next.pop_front().or_else(|| desk.rule.clone()).unwrap_or(Answer::Good)
+        desk.next
+            .pop_front()
+            .or_else(|| desk.rule.clone())
+            .unwrap_or(Answer::Good)
     };
     // A provider's own words may repeat the prompt: Maru must not keep them.
     let error = json!({ "error": { "message": "PROVIDER-WORDS about your prompt", "type": "server_error" } });

@@ -38,7 +38,10 @@ async fn a_second_maru_on_the_same_data_is_refused_and_the_first_goes_on() {
     let house = House::new().await;
     let mina = house.author("mina").await;
     let said = refused(maru_up(&house.data(), free_port(), free_port())).await;
-    assert!(said.contains("in use by another Maru") && said.contains("--data"), "{said}");
+    assert!(
+        said.contains("in use by another Maru") && said.contains("--data"),
+        "{said}"
+    );
     mina.publishes("Still here", 1).await;
     house.ends_well().await;
     // Once the first has ended, its data is free again.
@@ -54,10 +57,17 @@ async fn a_port_in_use_is_named_with_the_option_that_chooses_another() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = taken.local_addr().expect("an address").port();
     let said = refused(maru_up(folder.path(), port, free_port())).await;
-    assert!(said.contains("in use") && said.contains("--api") && said.contains(&port.to_string()), "{said}");
+    assert!(
+        said.contains("in use") && said.contains("--api") && said.contains(&port.to_string()),
+        "{said}"
+    );
     let said = refused(maru_up(folder.path(), free_port(), port)).await;
     assert!(said.contains("in use") && said.contains("--metrics"), "{said}");
-    assert_eq!(std::fs::read_dir(folder.path()).expect("the folder").count(), 0, "nothing was begun");
+    assert_eq!(
+        std::fs::read_dir(folder.path()).expect("the folder").count(),
+        0,
+        "nothing was begun"
+    );
 }
 
 #[tokio::test]
@@ -66,7 +76,10 @@ async fn a_missing_or_old_nats_server_is_said_with_what_to_do() {
     let mut missing = maru_up(data.path(), free_port(), free_port());
     missing.current_dir(elsewhere.path()).env("PATH", "");
     let said = refused(missing).await;
-    assert!(said.contains("nats-server was not found") && said.contains("2.14"), "{said}");
+    assert!(
+        said.contains("nats-server was not found") && said.contains("2.14"),
+        "{said}"
+    );
 
     script(old.path(), "2.9.10");
     let mut too_old = maru_up(data.path(), free_port(), free_port());
