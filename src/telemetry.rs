@@ -28,6 +28,11 @@ const COUNTS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 200.0];
 pub fn log() {
     let filter = EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| EnvFilter::new("info,surrealdb=warn,surrealkv=error,async_nats=warn,apalis_core=warn"));
+    // It logs whole answers, and a provider's answer may repeat the prompt. Not even RUST_LOG turns it on.
+    let filter = match "async_openai=off".parse() {
+        Ok(silence) => filter.add_directive(silence),
+        Err(_) => filter,
+    };
     let registry = tracing_subscriber::registry().with(filter);
     if std::io::stderr().is_terminal() {
         let pretty = tracing_subscriber::fmt::layer()

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -30,7 +30,6 @@ use crate::limits::{Limits, limit};
 use crate::live::Live;
 use crate::outcomes::{ListenError, Outcomes};
 use crate::problem::{LEAVING, METHOD_NOT_ALLOWED, NOT_FOUND, Problem};
-use crate::valid::LARGEST_BODY;
 use crate::{routes, who};
 
 /// How long open requests may go on when the door closes.
@@ -134,7 +133,6 @@ impl Door {
             .merge(routes::documents::routes(document))
             .fallback(async || Problem::from(NOT_FOUND))
             .method_not_allowed_fallback(async || Problem::from(METHOD_NOT_ALLOWED))
-            .layer(DefaultBodyLimit::max(LARGEST_BODY))
             .layer(from_fn(headers))
             .layer(from_fn(measure))
             .layer(from_fn(request_id))
@@ -203,6 +201,7 @@ async fn measure(request: Request, next: Next) -> Response {
     let (route, method) = (route(&request), method_label(request.method()));
     let response = next.run(request).await;
     let status = response.status().as_u16().to_string();
+    tracing::debug!(status, "answered");
     metrics::counter!("maru_http_requests_total", "route" => route.clone(), "method" => method, "status" => status)
         .increment(1);
     metrics::histogram!("maru_http_request_seconds", "route" => route, "method" => method).record(started.elapsed());

@@ -1,10 +1,10 @@
 //! Reading what was sent: JSON of the right type, nothing unknown in it, every field as it should be.
 //! Each thing that is wrong is named with a pointer.
 
-use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
+use futures_util::StreamExt;
 use garde::Validate;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
@@ -13,6 +13,8 @@ use crate::problem::{BAD_REQUEST, FieldError, NOT_FOUND, NOT_JSON, Problem, TOO_
 
 /// The largest body, in bytes.
 pub const LARGEST_BODY: usize = 1 << 20;
+/// How much of a larger one is read and thrown away, in bytes.
+const MOST_DISCARDED: usize = 16 << 20;
 
 /// A JSON body that is as it should be.
 #[derive(Debug)]
@@ -25,7 +27,7 @@ where
 {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         let media_type = request
             .headers()
             .get(CONTENT_TYPE)
@@ -37,13 +39,7 @@ where
         if !is_json {
             return Err(NOT_JSON.into());
         }
-        let bytes =
-            Bytes::from_request(request, state)
-                .await
-                .map_err(|rejection| match rejection.status().as_u16() {
-                    413 => Problem::from(TOO_LARGE),
-                    _ => Problem::from(BAD_REQUEST).because("The body ended before it was whole; send it again."),
-                })?;
+        let bytes = whole(request.into_body()).await?;
         let body: T = read(&bytes)?;
         body.validate().map_err(|report| {
             let errors = report
@@ -57,6 +53,26 @@ where
         })?;
         Ok(Self(body))
     }
+}
+
+/// The whole body, if it is not too large. Some of what is too much is read all the same: a client that
+/// is cut off while it still writes never gets to see the answer.
+async fn whole(body: axum::body::Body) -> Result<Vec<u8>, Problem> {
+    let (mut bytes, mut too_much) = (Vec::new(), 0);
+    let mut chunks = body.into_data_stream();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk
+            .map_err(|_| Problem::from(BAD_REQUEST).because("The body ended before it was whole; send it again."))?;
+        if too_much == 0 && bytes.len() + chunk.len() <= LARGEST_BODY {
+            bytes.extend_from_slice(&chunk);
+        } else {
+            too_much += chunk.len();
+            if too_much > MOST_DISCARDED {
+                break;
+            }
+        }
+    }
+    if too_much > 0 { Err(TOO_LARGE.into()) } else { Ok(bytes) }
 }
 
 fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {

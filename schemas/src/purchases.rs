@@ -39,6 +39,7 @@ impl Contract for Purchases {
 
 /// Where a purchase stands.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
+#[schema(as = PurchaseStatus)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Status {
     /// Waiting for the money.

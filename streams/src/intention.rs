@@ -22,7 +22,10 @@ pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
 
 impl Clock {
     /// The clock of the machine.
-    #[expect(clippy::disallowed_methods, reason = "this is the clock that everybody else is given")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the clock that everybody else is given"
+    )]
     #[must_use]
     pub fn system() -> Self {
         Self(Arc::new(Timestamp::now))

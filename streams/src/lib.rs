@@ -31,5 +31,9 @@ pub mod views;
 pub mod write;
 
 #[cfg(feature = "testing")]
-#[expect(clippy::expect_used, clippy::panic, reason = "a test that cannot be set up has failed")]
+#[expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot be set up has failed"
+)]
 pub mod testing;

@@ -18,6 +18,7 @@ use maru_schemas::purchases::{CONTEXT, Command, Purchase, Purchases, Refusal, Re
 use maru_schemas::refusal::Refusal as _;
 use maru_schemas::views::{LibraryBook, MY_LIBRARY};
 use maru_streams::store::Part;
+use maru_streams::write::transact::handled;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use utoipa::ToSchema;
@@ -112,16 +113,18 @@ async fn buy(State(door): Here, member: Member, wants: Wants, Body(asked): Body<
         None => TestCard::default(),
     };
     let id = PurchaseId::of(member.id, asked.book_id);
-    let book: Option<(u64, Book)> = door.store.state(books::CONTEXT, asked.book_id).await?;
-    let Some((_, book)) = book.filter(|(_, book)| book.status == books::Status::Published) else {
-        return Err(books::Refusal::NoSuchBook.entry().into());
-    };
     let order = door.order(
         wants,
         &member.id.to_string(),
         "POST /v1/purchases",
         &(asked.book_id, card),
     )?;
+    let book: Option<(u64, Book)> = door.store.state(books::CONTEXT, asked.book_id).await?;
+    let (_, book) = book.unwrap_or_default();
+    // Who repeats an order gets its answer, though the book may be gone by now.
+    if book.status != books::Status::Published && handled(&door.store, CONTEXT, order.id).await?.is_none() {
+        return Err(books::Refusal::NoSuchBook.entry().into());
+    }
     let command = Command::RequestPurchase {
         member: member.id,
         book: asked.book_id,

@@ -20,20 +20,37 @@ use super::{attempts, settle};
 
 pub(super) async fn work(shared: Arc<Shared>, lease: Lease) {
     let started = Instant::now();
-    let (delivery, verdict) = match read(&shared, &lease).await {
-        Ok(delivery) => {
-            let delivery = Arc::new(delivery);
-            let verdict = handle(&shared, &delivery).await;
-            (Some(delivery), verdict)
-        }
-        Err(verdict) => (None, verdict),
+    let read = read(&shared, &lease).await;
+    let span = match &read {
+        Ok(delivery) => tracing::info_span!(
+            "work",
+            lane = %shared.name,
+            id = %delivery.envelope.id,
+            correlation = %delivery.envelope.correlation,
+            attempt = delivery.attempt,
+        ),
+        Err(_) => tracing::info_span!("work", lane = %shared.name, seq = lease.ticket.0),
     };
-    // From here on the handler's work is over: the next message may begin while this one is settled.
-    lease.free_slot();
-    let lane = shared.name.clone();
-    metrics::counter!("maru_lane_messages_total", "lane" => lane.clone(), "verdict" => verdict.label()).increment(1);
-    metrics::histogram!("maru_lane_handler_seconds", "lane" => lane).record(started.elapsed());
-    conclude(&shared, &lease, delivery, verdict).await;
+    async {
+        let (delivery, verdict) = match read {
+            Ok(delivery) => {
+                let delivery = Arc::new(delivery);
+                let verdict = handle(&shared, &delivery).await;
+                (Some(delivery), verdict)
+            }
+            Err(verdict) => (None, verdict),
+        };
+        // From here on the handler's work is over: the next message may begin while this one is settled.
+        lease.free_slot();
+        let lane = shared.name.clone();
+        tracing::debug!(verdict = verdict.label(), "worked");
+        metrics::counter!("maru_lane_messages_total", "lane" => lane.clone(), "verdict" => verdict.label())
+            .increment(1);
+        metrics::histogram!("maru_lane_handler_seconds", "lane" => lane).record(started.elapsed());
+        conclude(&shared, &lease, delivery, verdict).await;
+    }
+    .instrument(span)
+    .await;
 }
 
 async fn read(shared: &Shared, lease: &Lease) -> Result<Delivery, Verdict> {
@@ -58,17 +75,10 @@ async fn read(shared: &Shared, lease: &Lease) -> Result<Delivery, Verdict> {
 }
 
 async fn handle(shared: &Shared, delivery: &Arc<Delivery>) -> Verdict {
-    let span = tracing::info_span!(
-        "work",
-        lane = %shared.name,
-        id = %delivery.envelope.id,
-        correlation = %delivery.envelope.correlation,
-        attempt = delivery.attempt,
-    );
     let handler = Arc::clone(&shared.handler);
     let run = async { handler.handle(Arc::clone(delivery)).await };
     // AssertUnwindSafe: what the handler shares with others is behind its own locks or in the database.
-    let run = AssertUnwindSafe(run).catch_unwind().instrument(span);
+    let run = AssertUnwindSafe(run).catch_unwind();
     match tokio::time::timeout(shared.held.policy.timeout, run).await {
         Ok(Ok(verdict)) => verdict,
         Ok(Err(_)) => Verdict::Retry {

@@ -1,7 +1,12 @@
 //! The machinery against a real nats-server and a real database: what is published is stored, what is
 //! delivered is done once, what is decided is committed whole, and what is seen follows from it.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that fails says where")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that fails says where"
+)]
 
 mod lanes;
 mod publishing;

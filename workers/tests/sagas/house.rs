@@ -20,7 +20,7 @@ use maru_streams::subject::{Subject, kind_of};
 use maru_streams::testing::{World, until};
 use maru_streams::topology::DEAD;
 use maru_streams::write::transact::handled;
-use maru_workers::house::{House, Parts, Working};
+use maru_workers::house::{House, Parts, Working, names};
 use maru_workers::ports::ai::{Ai, AiError, ImageBrief, StoryBrief};
 use maru_workers::ports::sandbox::{Account, Sandbox};
 use uuid::Uuid;
@@ -51,34 +51,53 @@ pub struct Village {
     pub world: World,
     pub ai: Arc<Counting>,
     pub bank: Sandbox,
-    working: Working,
+    working: Vec<Working>,
+}
+
+fn build(world: &World, ai: &Arc<Counting>, bank: &Sandbox) -> House {
+    House::new(Parts {
+        nats: world.nats.clone(),
+        store: world.store.clone(),
+        clock: world.clock.clock(),
+        ai: Arc::clone(ai) as Arc<dyn Ai>,
+        bank: Arc::new(bank.clone()),
+        bank_timeout: Duration::from_millis(300),
+    })
 }
 
 impl Village {
     /// Every lane at work, each put through `wrap` first.
     pub async fn new(wrap: impl FnMut(Lane) -> Lane) -> Self {
+        Self::without(&[], wrap).await
+    }
+
+    /// The same, while some workers are away.
+    pub async fn without(away: &[&str], wrap: impl FnMut(Lane) -> Lane) -> Self {
         let world = World::new(&[]).await;
         let ai = Arc::new(Counting::default());
         let bank = Sandbox::new(world.store.clone());
-        let house = House::new(Parts {
-            nats: world.nats.clone(),
-            store: world.store.clone(),
-            clock: world.clock.clock(),
-            ai: Arc::clone(&ai) as Arc<dyn Ai>,
-            bank: Arc::new(bank.clone()),
-            bank_timeout: Duration::from_millis(300),
-        });
+        let house = build(&world, &ai, &bank);
         world.apply(&house.consumers()).await;
-        let working = house.wrap(wrap).start(&[]);
+        let here = names()
+            .into_iter()
+            .filter(|name| !away.contains(name))
+            .map(str::to_owned);
+        let working = house.wrap(wrap).start(&here.collect::<Vec<_>>());
         let village = Self {
             world,
             ai,
             bank,
-            working,
+            working: vec![working],
         };
         village.join(MINA, "mina", Role::Author).await;
         village.join(JUNO, "juno", Role::Reader).await;
         village
+    }
+
+    /// Somebody who was away comes back.
+    pub fn comes_back(&mut self, name: &str) {
+        let house = build(&self.world, &self.ai, &self.bank);
+        self.working.push(house.start(&[name.to_owned()]));
     }
 
     async fn join(&self, member: MemberId, name: &str, role: Role) {
@@ -158,9 +177,9 @@ impl Village {
             .unwrap_or_default()
     }
 
-    /// A published book with a story and an image, for 10 won.
-    pub async fn published(&self, n: u128) -> BookId {
-        let (id, mina) = (BookId(Uuid::from_u128(n)), Actor::Member(MINA));
+    /// A draft with a synopsis, for 10 won.
+    pub async fn draft(&self, n: u128) -> BookId {
+        let id = BookId(Uuid::from_u128(n));
         let create = books::Command::CreateBook {
             title: "The whale".into(),
             synopsis: "A whale looks for a star.".into(),
@@ -168,7 +187,13 @@ impl Village {
             price: 10,
             publish: false,
         };
-        self.ask::<Books>(mina, id, "create", &create).await;
+        self.ask::<Books>(Actor::Member(MINA), id, "create", &create).await;
+        id
+    }
+
+    /// A published book with a story and an image, for 10 won.
+    pub async fn published(&self, n: u128) -> BookId {
+        let (id, mina) = (self.draft(n).await, Actor::Member(MINA));
         let story = books::Command::RequestStory {
             synopsis: None,
             image: true,
@@ -223,6 +248,8 @@ impl Village {
     /// Nothing was given up, and everything stops in peace.
     pub async fn ends_well(self) {
         assert_eq!(self.world.count(DEAD).await, 0, "nothing is given up");
-        self.working.stop().await;
+        for working in self.working {
+            working.stop().await;
+        }
     }
 }

@@ -1,14 +1,16 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use maru_schemas::books::{self, Books, WorkStatus};
 use maru_schemas::envelope::Actor;
 use maru_schemas::payments::TestCard;
 use maru_schemas::purchases::{Command, Purchases, Status};
 use maru_streams::jobs::Lane;
 use maru_streams::testing::faults::{CrashOnce, Twice};
+use maru_streams::testing::until;
 use maru_workers::ports::sandbox::Movement;
 
-use crate::house::{JUNO, Village};
+use crate::house::{JUNO, MINA, Village};
 
 /// A book is written, painted, published, bought and given back. The effects are counted where they
 /// take place: at the provider and at the bank.
@@ -52,4 +54,50 @@ async fn a_book_is_written_sold_and_given_back_though_every_lane_crashes_at_ever
             return;
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn images_are_painted_while_the_story_worker_is_away_and_the_story_comes_when_it_is_back() {
+    let mut village = Village::without(&["write_story"], |lane| lane).await;
+    let (book, mina) = (village.draft(1).await, Actor::Member(MINA));
+    let story = books::Command::RequestStory {
+        synopsis: None,
+        image: false,
+    };
+    village.ask::<Books>(mina, book, "story", &story).await;
+    village
+        .ask::<Books>(mina, book, "image", &books::Command::RequestImage {})
+        .await;
+    until("the image is there", async || {
+        village.book(book).await.painting.status == WorkStatus::Ready
+    })
+    .await;
+    assert_eq!(village.book(book).await.story.status, WorkStatus::Requested);
+    village.comes_back("write_story");
+    until("the story is there", async || {
+        village.book(book).await.story.status == WorkStatus::Ready
+    })
+    .await;
+    village.ends_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stories_are_written_while_the_painter_is_away_and_the_image_comes_without_asking_again() {
+    let mut village = Village::without(&["paint_image"], |lane| lane).await;
+    let (book, mina) = (village.draft(1).await, Actor::Member(MINA));
+    let story = books::Command::RequestStory {
+        synopsis: None,
+        image: true,
+    };
+    village.ask::<Books>(mina, book, "story", &story).await;
+    until("the story is there", async || {
+        village.book(book).await.story.status == WorkStatus::Ready
+    })
+    .await;
+    village.comes_back("paint_image");
+    until("the image is there", async || {
+        village.book(book).await.painting.status == WorkStatus::Ready
+    })
+    .await;
+    village.ends_well().await;
 }

@@ -22,7 +22,10 @@ fn request_image() -> Intention {
 fn a_story_that_was_asked_for_is_written_and_the_image_comes_after() {
     let write = Intention::job(JOB, &Job::WriteStory { job: JOB, book: BOOK }, BOOK);
     for image in [true, false] {
-        assert_eq!(after(Event::StoryRequested { job: JOB, image }), std::slice::from_ref(&write));
+        assert_eq!(
+            after(Event::StoryRequested { job: JOB, image }),
+            std::slice::from_ref(&write)
+        );
     }
 }
 
