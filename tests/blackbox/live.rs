@@ -7,7 +7,8 @@ use futures_util::{Stream, StreamExt};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::house::{House, PATIENCE, Person};
+use crate::house::{House, PATIENCE};
+use crate::person::Person;
 
 #[derive(Debug, Clone, PartialEq)]
 struct Event {
@@ -86,11 +87,11 @@ fn kinds(events: &[Event]) -> Vec<&str> {
 async fn a_story_is_followed_in_order_resumed_without_loss_and_seen_by_nobody_else() {
     let house = House::new().await;
     let (mina, juno) = (house.author("mina").await, house.reader("juno").await);
-    house.get("/v1/live").await.is_problem(401, "NOT_SIGNED_IN");
+    house.get("/v1/live").await.refused_as(401, "NOT_SIGNED_IN");
     let odd = mina
         .send(Method::GET, "/v1/live", &[("last-event-id", "yesterday")], None)
         .await;
-    odd.is_problem(400, "BAD_REQUEST");
+    odd.refused_as(400, "BAD_REQUEST");
     let (mut hers, mut his) = (Listener::open(&mina, None).await, Listener::open(&juno, None).await);
 
     let body = json!({ "title": "Followed", "synopsis": "SECRET-SYNOPSIS of a star.", "price": 5 });

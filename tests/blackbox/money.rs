@@ -7,7 +7,8 @@ use futures_util::stream::{self, StreamExt};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::house::{House, Person, eventually};
+use crate::house::{House, eventually};
+use crate::person::Person;
 
 const GOOD: &str = "4242 4242 4242 4242";
 const DECLINED: &str = "4000-0000-0000-0002";
@@ -49,7 +50,7 @@ async fn who_paid_reads_at_once_and_who_gives_back_gets_what_was_paid() {
     let contents = format!("/v1/books/{book}/contents");
 
     // BK-16, BK-17: closed before, open the moment the purchase says COMPLETED.
-    juno.get(&contents).await.is_problem(402, "NOT_PAID");
+    juno.get(&contents).await.refused_as(402, "NOT_PAID");
     let bought = juno.post("/v1/purchases", json!({ "bookId": book })).await.is(201);
     let purchase = format!("/v1/purchases/{}", bought.id());
     assert_eq!(bought.header("location"), Some(purchase.as_str()));
@@ -62,14 +63,14 @@ async fn who_paid_reads_at_once_and_who_gives_back_gets_what_was_paid() {
     juno.get(&contents).await.is(200);
     juno.post("/v1/purchases", json!({ "bookId": book }))
         .await
-        .is_problem(409, "PURCHASES_ALREADY_BOUGHT");
-    kim.get(&contents).await.is_problem(402, "NOT_PAID");
+        .refused_as(409, "PURCHASES_ALREADY_BOUGHT");
+    kim.get(&contents).await.refused_as(402, "NOT_PAID");
 
     // BK-22: not somebody else's, and not seen by them.
     kim.post(&format!("{purchase}/refund"), Value::Null)
         .await
-        .is_problem(404, "PURCHASES_NO_SUCH_PURCHASE");
-    kim.get(&purchase).await.is_problem(404, "PURCHASES_NO_SUCH_PURCHASE");
+        .refused_as(404, "PURCHASES_NO_SUCH_PURCHASE");
+    kim.get(&purchase).await.refused_as(404, "PURCHASES_NO_SUCH_PURCHASE");
     mina.get(&purchase).await.is(404);
 
     // BK-31: the price may change, the refund is what was paid. BK-19: and the contents close.
@@ -79,10 +80,10 @@ async fn who_paid_reads_at_once_and_who_gives_back_gets_what_was_paid() {
     juno.post(&format!("{purchase}/refund"), Value::Null).await.is(202);
     let refunded = juno.sees_purchase(&bought.id(), "REFUNDED").await;
     assert_eq!(refunded["amount"], 10);
-    juno.get(&contents).await.is_problem(402, "NOT_PAID");
+    juno.get(&contents).await.refused_as(402, "NOT_PAID");
     juno.post(&format!("{purchase}/refund"), Value::Null)
         .await
-        .is_problem(409, "PURCHASES_NOTHING_TO_REFUND");
+        .refused_as(409, "PURCHASES_NOTHING_TO_REFUND");
     has_paid(&juno, &[("REFUNDED", 10)]).await;
     eventually("the library is empty", async || {
         juno.get("/v1/me/library")
@@ -119,7 +120,7 @@ async fn who_paid_reads_at_once_and_who_gives_back_gets_what_was_paid() {
     // No number that is not a published test number gets in, and none is in the log.
     for card in ["4111 1111 1111 1111", "", "4242", "💳"] {
         let body = json!({ "bookId": free, "card": card });
-        let refused = kim.post("/v1/purchases", body).await.is_problem(422, "NOT_A_TEST_CARD");
+        let refused = kim.post("/v1/purchases", body).await.refused_as(422, "NOT_A_TEST_CARD");
         assert!(
             card.is_empty() || card == "4242" || !refused.text.contains(card),
             "{}",
@@ -144,7 +145,7 @@ async fn a_declined_card_leaves_nothing_to_read() {
         assert_eq!(rejected["code"], "PAYMENT_DECLINED");
         juno.get(&format!("/v1/books/{book}/contents"))
             .await
-            .is_problem(402, "NOT_PAID");
+            .refused_as(402, "NOT_PAID");
         assert!(juno.get("/v1/me/library").await.is(200).items().is_empty());
         has_paid(&juno, &[("DECLINED", 500)].repeat(nth)).await;
     }
@@ -172,7 +173,7 @@ async fn a_bank_that_does_not_answer_is_asked_again_and_one_that_fails_after_cha
     assert_eq!(rejected["code"], "PAYMENT_FAILED");
     kim.get(&format!("/v1/books/{book}/contents"))
         .await
-        .is_problem(402, "NOT_PAID");
+        .refused_as(402, "NOT_PAID");
     has_paid(&kim, &[("CANCELLED", 500)]).await;
     assert!(kim.get("/v1/me/library").await.is(200).items().is_empty());
     kim.buys(&book, GOOD, "COMPLETED").await;

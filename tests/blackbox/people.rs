@@ -5,7 +5,8 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::house::{House, PASSWORD, Person, Reply};
+use crate::house::{House, PASSWORD};
+use crate::person::{Person, Reply};
 
 fn part(token: &str, nth: usize) -> Value {
     let part = token.split('.').nth(nth).expect("a part of a token");
@@ -36,7 +37,7 @@ async fn who_signs_up_can_log_in_and_nobody_else_gets_the_name() {
     let mut twin = house.stranger();
     twin.sign_up("mINA", "reader")
         .await
-        .is_problem(409, "MEMBERS_USERNAME_TAKEN");
+        .refused_as(409, "MEMBERS_USERNAME_TAKEN");
 
     let logged_in = mina.log_in().await;
     assert_eq!(
@@ -86,7 +87,7 @@ async fn who_signs_up_can_log_in_and_nobody_else_gets_the_name() {
             .stranger()
             .post("/v1/auth/signup", body)
             .await
-            .is_problem(400, "VALIDATION");
+            .refused_as(400, "VALIDATION");
         let pointer = refused.json["errors"][0]["pointer"]
             .as_str()
             .expect("a pointer")
@@ -206,8 +207,8 @@ async fn a_refresh_token_is_good_once_and_a_second_use_ends_its_family() {
     assert_eq!(renewed.get("/v1/auth/me").await.is(200).str("username"), "mina");
     let second = cookie(&second);
     assert_ne!(first, second);
-    refresh(&mina, &first).await.is_problem(401, "REFRESH_REFUSED");
-    refresh(&mina, &second).await.is_problem(401, "REFRESH_REFUSED");
+    refresh(&mina, &first).await.refused_as(401, "REFRESH_REFUSED");
+    refresh(&mina, &second).await.refused_as(401, "REFRESH_REFUSED");
 
     // Another login is another family; logging out ends just that one.
     let (here, there) = (cookie(&mina.log_in().await), cookie(&mina.log_in().await));

@@ -2,11 +2,12 @@
 
 use serde_json::{Value, json};
 
-use crate::house::{House, Person};
+use crate::house::House;
+use crate::person::Person;
 
 const GOOD_CARD: &str = "4242 4242 4242 4242";
 
-async fn shows(reader: &Person, book: &str, after: &crate::house::Reply) -> (Value, Value) {
+async fn shows(reader: &Person, book: &str, after: &crate::person::Reply) -> (Value, Value) {
     let seen = reader.get_after(after, &format!("/v1/books/{book}")).await.is(200);
     (seen.json["ratingAvg"].clone(), seen.json["reviewCount"].clone())
 }
@@ -31,30 +32,30 @@ async fn buyers_review_once_edit_and_take_back_and_the_average_follows() {
     let review = |rating: Value| json!({ "content": "<script>alert(1)</script> 재밌어요 🐳", "rating": rating });
     lee.post(&path, review(json!(4)))
         .await
-        .is_problem(403, "REVIEWS_BUYERS_ONLY");
+        .refused_as(403, "REVIEWS_BUYERS_ONLY");
     house
         .stranger()
         .post(&path, review(json!(4)))
         .await
-        .is_problem(401, "NOT_SIGNED_IN");
+        .refused_as(401, "NOT_SIGNED_IN");
     for bad in [json!(6), json!(0), json!(-1), json!(4.25), json!("5"), Value::Null] {
-        let refused = juno.post(&path, review(bad)).await.is_problem(400, "VALIDATION");
+        let refused = juno.post(&path, review(bad)).await.refused_as(400, "VALIDATION");
         assert_eq!(refused.json["errors"][0]["pointer"], "/rating", "{}", refused.text);
     }
     juno.post(&path, json!({ "content": " ", "rating": 4 }))
         .await
-        .is_problem(400, "VALIDATION");
+        .refused_as(400, "VALIDATION");
     let nowhere = "/v1/books/0197b9a0-0000-7000-8000-000000000000/reviews";
     juno.post(nowhere, review(json!(4)))
         .await
-        .is_problem(404, "BOOKS_NO_SUCH_BOOK");
+        .refused_as(404, "BOOKS_NO_SUCH_BOOK");
 
     // BK-27, BK-28: it is there, as text, with the mean, and only on its own book.
     let first = juno.post(&path, review(json!(4.5))).await.is(201);
     assert_eq!(shows(&lee, &book, &first).await, (json!(4.5), json!(1)));
     juno.post(&path, review(json!(1)))
         .await
-        .is_problem(409, "REVIEWS_ALREADY_WRITTEN");
+        .refused_as(409, "REVIEWS_ALREADY_WRITTEN");
     let second = kim.post(&path, review(json!(2))).await.is(201);
     assert_eq!(shows(&lee, &book, &second).await, (json!(3.25), json!(2)));
     let listed = lee.get_after(&second, &path).await.is(200).items();
@@ -84,8 +85,8 @@ async fn buyers_review_once_edit_and_take_back_and_the_average_follows() {
     assert_eq!(first.header("location"), Some(at.as_str()));
     kim.patch(&at, json!({ "rating": 1 }))
         .await
-        .is_problem(403, "REVIEWS_NOT_YOURS");
-    kim.delete(&at).await.is_problem(403, "REVIEWS_NOT_YOURS");
+        .refused_as(403, "REVIEWS_NOT_YOURS");
+    kim.delete(&at).await.refused_as(403, "REVIEWS_NOT_YOURS");
     let edited = juno
         .patch(&at, json!({ "rating": 5, "content": "Better now." }))
         .await
@@ -100,12 +101,12 @@ async fn buyers_review_once_edit_and_take_back_and_the_average_follows() {
     );
     juno.patch(&at, json!({ "rating": 9 }))
         .await
-        .is_problem(400, "VALIDATION");
+        .refused_as(400, "VALIDATION");
     let removed = juno.delete(&at).await.is(200);
     assert_eq!(shows(&lee, &book, &removed).await, (json!(2.0), json!(1)));
     juno.patch(&at, json!({ "rating": 1 }))
         .await
-        .is_problem(404, "REVIEWS_NO_SUCH_REVIEW");
+        .refused_as(404, "REVIEWS_NO_SUCH_REVIEW");
     let again = juno.post(&path, review(json!(0.5))).await.is(201);
     assert_eq!(
         (again.id(), shows(&lee, &book, &again).await),
