@@ -37,7 +37,7 @@ impl Gateway {
         telemetry::measure(metrics)?;
         let monitor = self.nats_monitor.as_deref();
         let database = &self.servers.database;
-        let door = parts::door(&nats, &store, monitor, database, &self.keys.keys, self.limits).await?;
+        let door = parts::door(&nats, &store, monitor, database, &self.keys.keys, &self.limits).await?;
         tracing::info!(api = %self.listen.api, durability = door.durability.as_str(), "the gateway is up");
         let served = maru_gateway::serve(door, api, stop::requested()?).await;
         nats.close().await;

@@ -15,6 +15,7 @@ use maru_workers::house::{House, Parts};
 use maru_workers::ports::ai::{Ai, Sketch};
 use maru_workers::ports::openai::OpenAi;
 use maru_workers::ports::sandbox::Sandbox;
+use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
 
 use crate::settings::{Limits, Outside};
@@ -78,7 +79,7 @@ pub async fn door(
     monitor: Option<&str>,
     database: &str,
     keys: &Path,
-    limits: Limits,
+    limits: &Limits,
 ) -> Result<Arc<Door>, Box<dyn std::error::Error>> {
     let durability = durability::read(nats, monitor, database).await;
     if limits.production && durability == Durability::Buffered {
@@ -90,5 +91,9 @@ pub async fn door(
     };
     let keys = Keys::open(keys)?;
     let (nats, store) = (nats.clone(), store.clone());
-    Ok(Door::new(nats, store, keys, Clock::system(), durability, settings).await?)
+    let door = Door::new(nats, store, keys, Clock::system(), durability, settings).await?;
+    if let Some(password) = &limits.admin_password {
+        door.appoint_administrator(password.expose_secret()).await?;
+    }
+    Ok(door)
 }

@@ -33,8 +33,8 @@ pub struct Metrics {
     pub metrics: SocketAddr,
 }
 
-/// How much the API takes.
-#[derive(Args, Clone, Copy)]
+/// How much the API takes, and from whom.
+#[derive(Args, Clone)]
 pub struct Limits {
     /// Requests a second that one person may make on average; bursts are twice that.
     #[arg(long, env = "MARU_REQUESTS_PER_SECOND", default_value = "100", value_name = "N")]
@@ -42,6 +42,15 @@ pub struct Limits {
     /// Requests that are served at the same time; more are told to come again.
     #[arg(long, env = "MARU_REQUESTS_AT_ONCE", default_value_t = 1024, value_name = "N")]
     pub requests_at_once: usize,
+    /// Makes an administrator called admin; as a variable only, so that it is in no process list.
+    #[arg(
+        env = "MARU_ADMIN_PASSWORD",
+        hide_env_values = true,
+        hide = true,
+        long = "admin-password-from-env",
+        value_name = "PASSWORD"
+    )]
+    pub admin_password: Option<SecretString>,
     /// Refuse to start where "accepted" would not survive a power cut.
     #[arg(long, env = "MARU_PRODUCTION")]
     pub production: bool,

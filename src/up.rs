@@ -78,7 +78,7 @@ impl Up {
         let house = parts::house(&nats, &store, parts::ai(&self.outside)?, self.outside.bank_timeout());
         topology::apply(&nats, &house.consumers(), self.streams.into()).await?;
         let keys = data.join("keys");
-        let door = parts::door(&nats, &store, Some(server.monitor()), &database, &keys, self.limits).await?;
+        let door = parts::door(&nats, &store, Some(server.monitor()), &database, &keys, &self.limits).await?;
         let working = house.start(&[]);
         self.welcome(&server, working.lanes(), door.durability.as_str());
 

@@ -64,6 +64,21 @@ impl<S: Sync> FromRequestParts<S> for Wants {
     }
 }
 
+impl Wants {
+    /// For what the house itself asks, once for ever under this key, without waiting.
+    pub(crate) fn of_the_house(key: &str) -> Self {
+        let correlation = new_id();
+        Self {
+            key: Some(key.to_owned()),
+            wait: Duration::ZERO,
+            is_async: true,
+            preference: None,
+            correlation,
+            traceparent: traceparent(&HeaderMap::new(), correlation),
+        }
+    }
+}
+
 /// The one place where ids are minted: here, once, at the door.
 #[expect(clippy::disallowed_methods, reason = "the door is where ids begin")]
 #[must_use]

@@ -7,6 +7,7 @@
 //! Start with [`routes`]; every error that leaves the door is made in [`problem`].
 
 pub mod accept;
+pub mod administrator;
 pub mod documents;
 pub mod door;
 pub mod keys;

@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::house::House;
+use crate::house::{House, PASSWORD, eventually};
 use crate::person::read;
 
 const GOOD_CARD: &str = "4242 4242 4242 4242";
@@ -287,5 +287,40 @@ async fn a_body_of_two_megabytes_is_refused_with_an_answer() {
         }
     }
     assert!(lost.is_empty(), "{} of 20 got no answer: {}", lost.len(), lost[0]);
+    house.ends_well().await;
+}
+
+#[tokio::test]
+async fn an_administrator_takes_down_what_should_not_be_there_and_nobody_signs_up_as_one() {
+    let house = House::with(&[("MARU_ADMIN_PASSWORD", PASSWORD)]).await;
+    let mina = house.author("mina").await;
+    let book = mina.publishes("Not for children", 100).await;
+    let mut admin = house.stranger();
+    admin.username = "admin".to_owned();
+    let login = json!({ "username": "admin", "password": PASSWORD });
+    eventually("the administrator is there", async || {
+        (admin.post("/v1/auth/login", login.clone()).await.status == 200).then_some(())
+    })
+    .await;
+    admin.log_in().await;
+    let signup = json!({ "username": "boss", "password": PASSWORD, "nickname": "Boss", "role": "admin" });
+    house
+        .stranger()
+        .post("/v1/auth/signup", signup)
+        .await
+        .refused_as(400, "VALIDATION");
+    house
+        .author("other")
+        .await
+        .delete(&format!("/v1/books/{book}"))
+        .await
+        .refused_as(403, "BOOKS_NOT_YOURS");
+    admin.delete(&format!("/v1/books/{book}")).await.is(200);
+    let listed = mina.get("/v1/me/books").await.is(200);
+    assert_eq!(listed.items()[0]["status"], "WITHDRAWN");
+    // A second start finds the administrator there, and changes nothing.
+    house.stop().await;
+    house.start().await;
+    admin.log_in().await;
     house.ends_well().await;
 }

@@ -104,12 +104,14 @@ pub fn siblings_named(context: &str, source: &Source) -> Vec<String> {
         .map(|path| complain(source.place_of(&last_first(path)), path))
         .collect();
     for word in source.words.iter().filter(|word| word.kind == Kind::Text) {
-        let table: String = word
+        let mut names = word
             .text
-            .chars()
-            .take_while(|c| c.is_ascii_alphanumeric() || *c == '_')
-            .collect();
-        if others().any(|other| table == other || table.starts_with(&format!("{other}_"))) {
+            .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+            .enumerate();
+        let is_theirs = |nth: usize, name: &str| {
+            others().any(|other| (nth == 0 && name == other) || name.starts_with(&format!("{other}_")))
+        };
+        if let Some((_, table)) = names.find(|(nth, name)| is_theirs(*nth, name)) {
             complaints.push(complain(source.place(word.line), &format!("the table {table:?}")));
         }
     }
