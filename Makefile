@@ -33,8 +33,8 @@ lint: ## Check format, lints and dependencies; what is not installed is left out
 fmt: ## Format everything
 	cargo fmt --all
 
-bench: ## Measure
-	cargo bench --workspace
+bench: setup ## Measure what a command costs beside its parts (PROFILE=release for numbers to keep)
+	cargo bench --profile $(PROFILE) --workspace --bench commands
 
 docs: ## Write schemas/openapi.json, schemas/asyncapi.json and schemas/json/ from the types
 	cargo run --profile $(PROFILE) -p maru -- documents

@@ -22,7 +22,7 @@ use maru_schemas::outcome::Outcome;
 use maru_streams::durability::Durability;
 use maru_streams::publish::{Outgoing, PublishError};
 use maru_streams::subject::{Subject, kind_of};
-use maru_streams::write::transact::sent;
+use maru_streams::write::inbox::sent;
 use serde::Serialize;
 use tokio::time::Instant;
 use utoipa::ToSchema;

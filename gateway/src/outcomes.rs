@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use maru_schemas::outcome::Outcome;
 use maru_streams::nats::Nats;
 use maru_streams::store::{Store, StoreError};
-use maru_streams::write::transact::handled;
+use maru_streams::write::inbox::handled;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use uuid::Uuid;

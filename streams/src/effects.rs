@@ -96,11 +96,16 @@ impl Effects {
                 .into_future()
         };
         match retry(run).await? {
-            Tx::Done(changed) if has_rows(&changed) => Ok(Begun::Now(Effect {
-                key,
-                fence: before + 1,
-                maybe_made,
-            })),
+            Tx::Done(changed) if has_rows(&changed) => {
+                if maybe_made {
+                    tracing::info!(%job, step, "an earlier try of this call may have gone through");
+                }
+                Ok(Begun::Now(Effect {
+                    key,
+                    fence: before + 1,
+                    maybe_made,
+                }))
+            }
             Tx::Done(_) | Tx::Duplicate(_) => Err(StoreError::Commit("somebody else is making this call".to_owned())),
             other => Err(other.into()),
         }

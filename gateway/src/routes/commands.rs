@@ -7,7 +7,7 @@ use axum::extract::State;
 use maru_schemas::CONTEXTS;
 use maru_schemas::members::Role;
 use maru_schemas::outcome::Outcome;
-use maru_streams::write::transact::{handled, sent};
+use maru_streams::write::inbox::{handled, sent};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;

@@ -18,7 +18,7 @@ use maru_schemas::purchases::{CONTEXT, Command, Purchase, Purchases, Refusal, Re
 use maru_schemas::refusal::Refusal as _;
 use maru_schemas::views::{LibraryBook, MY_LIBRARY};
 use maru_streams::store::Part;
-use maru_streams::write::transact::handled;
+use maru_streams::write::inbox::handled;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use utoipa::ToSchema;

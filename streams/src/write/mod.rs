@@ -6,10 +6,11 @@
 //! COMMANDS ─▶ decide ─▶ { inbox · state · events · outbox } ─▶ EVENTS ─▶ answer ─▶ outbox cleared
 //! ```
 //!
-//! [`transact`] decides and commits, [`outbox`] carries the events to the stream in the order of their
+//! [`transact`] decides and commits, [`inbox`] remembers what became of it, [`outbox`] carries the events to the stream in the order of their
 //! versions, and [`commands`] is the lane's handler that does one after the other. A crash between any
 //! two steps is mended by the redelivery, by the next command of the same aggregate, or by the sweeper.
 
 pub mod commands;
+pub mod inbox;
 pub mod outbox;
 pub mod transact;

@@ -14,7 +14,8 @@ use maru_streams::testing::faults::{CrashOnce, Twice};
 use maru_streams::testing::{World, until};
 use maru_streams::topology::{COMMANDS, DEAD, EVENTS};
 use maru_streams::write::commands::Commands;
-use maru_streams::write::transact::{handled, pending, transact};
+use maru_streams::write::inbox::handled;
+use maru_streams::write::transact::{pending, transact};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 

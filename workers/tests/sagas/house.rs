@@ -19,7 +19,7 @@ use maru_streams::store::Key;
 use maru_streams::subject::{Subject, kind_of};
 use maru_streams::testing::{World, until};
 use maru_streams::topology::DEAD;
-use maru_streams::write::transact::handled;
+use maru_streams::write::inbox::handled;
 use maru_workers::house::{House, Parts, Working, names};
 use maru_workers::ports::ai::{Ai, AiError, ImageBrief, StoryBrief};
 use maru_workers::ports::sandbox::{Account, Sandbox};

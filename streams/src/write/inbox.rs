@@ -1,0 +1,81 @@
+//! What became of commands, for who asks later: the inbox row if somebody handled it, and before that
+//! the message itself, which lies in COMMANDS under a subject of its own.
+
+use async_nats::jetstream::stream::DirectGetErrorKind;
+use maru_schemas::outcome::Outcome;
+use serde::Deserialize;
+use uuid::Uuid;
+
+use crate::nats::Nats;
+use crate::store::{Key, Part, Store, StoreError};
+use crate::topology::{COMMANDS, TopologyError};
+
+/// The code of an outcome for a key that was used for something else before.
+pub const KEY_REUSED: &str = "IDEMPOTENCY_KEY_REUSED";
+
+/// What is known of a command that was handled.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Handled {
+    /// Its last word.
+    pub outcome: Outcome,
+    /// What had been asked, as a keyed hash.
+    #[serde(default)]
+    pub fingerprint: Option<String>,
+    /// Who had asked.
+    pub actor: String,
+}
+
+/// Where the inbox keeps the last word about a command.
+#[must_use]
+pub fn inbox_key(context: &'static str, command: Uuid) -> Key {
+    Key::new("inbox", [Part::from(context), Part::from(command)])
+}
+
+/// The last word about a command, if there is one yet.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn handled(store: &Store, context: &'static str, command: Uuid) -> Result<Option<Handled>, StoreError> {
+    let mut rows = store
+        .db()
+        .query("SELECT outcome, fingerprint, actor FROM ONLY $inbox")
+        .bind(("inbox", inbox_key(context, command).record()))
+        .await?;
+    let row: Option<serde_json::Value> = rows.take(0)?;
+    row.map(|row| serde_json::from_value(row).map_err(StoreError::Row))
+        .transpose()
+}
+
+/// A command as it was sent: by whom, and what was asked, as a keyed hash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sent {
+    /// Who sent it.
+    pub actor: String,
+    /// What was asked.
+    pub fingerprint: Option<String>,
+}
+
+/// A command that is still in COMMANDS, whether it was handled or not.
+///
+/// # Errors
+/// When the stream cannot be asked.
+pub async fn sent(nats: &Nats, command: Uuid) -> Result<Option<Sent>, TopologyError> {
+    let failed = |why: &dyn std::fmt::Display| TopologyError::new("look for a command", why);
+    let stream = nats
+        .jetstream()
+        .get_stream_no_info(COMMANDS)
+        .await
+        .map_err(|error| failed(&error))?;
+    let header = |headers: &async_nats::HeaderMap, name: &str| headers.get(name).map(ToString::to_string);
+    match stream
+        .direct_get_last_for_subject(format!("cmd.*.*.v1.{command}"))
+        .await
+    {
+        Ok(message) => Ok(header(&message.headers, "maru-actor").map(|actor| Sent {
+            actor,
+            fingerprint: header(&message.headers, "maru-fingerprint"),
+        })),
+        Err(error) if error.kind() == DirectGetErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failed(&error)),
+    }
+}
