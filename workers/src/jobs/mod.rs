@@ -15,6 +15,8 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use maru_schemas::books::{self, Book};
+use maru_schemas::ids::BookId;
 use maru_schemas::jobs::{FailureCode, Job};
 use maru_schemas::message::Message;
 use maru_streams::effects::Effects;
@@ -134,6 +136,14 @@ impl Handler for Worker {
         }
         .boxed()
     }
+}
+
+/// A book as its owner keeps it.
+async fn book(tools: &Tools, id: BookId) -> Result<Book, Verdict> {
+    let found: Option<(u64, Book)> = tools.store.state(books::CONTEXT, id).await.map_err(Verdict::later)?;
+    found
+        .map(|(_, book)| book)
+        .ok_or_else(|| Verdict::Poison(Reason::new("no_such_book", "the job names a book that is not there")))
 }
 
 /// Tells at once, before the work, that it has begun.

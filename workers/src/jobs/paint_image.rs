@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use maru_schemas::books::{self, Book, Books, Command, WorkStatus};
+use maru_schemas::books::{Books, Command, WorkStatus};
 use maru_schemas::ids::{self, BookId, ImageId, JobId};
 use maru_schemas::jobs::{FailureCode, Job};
 use maru_streams::effects::Begun;
 use maru_streams::intention::Intention;
-use maru_streams::jobs::{Delivery, Policy, Reason, Verdict};
+use maru_streams::jobs::{Delivery, Policy, Verdict};
 
-use super::{Kind, Outcome, Tools, ai_verdict, misplaced, tell};
+use super::{Kind, Outcome, Tools, ai_verdict, book, misplaced, tell};
 use crate::ports::ai::ImageBrief;
 
 /// The kind.
@@ -36,17 +36,7 @@ pub const KIND: Kind = Kind {
 };
 
 async fn run(tools: &Tools, delivery: &Delivery, job: JobId, book_id: BookId) -> Outcome {
-    let book: Option<(u64, Book)> = tools
-        .store
-        .state(books::CONTEXT, book_id)
-        .await
-        .map_err(Verdict::later)?;
-    let Some((_, book)) = book else {
-        return Err(Verdict::Poison(Reason::new(
-            "no_such_book",
-            "the job names a book that is not there",
-        )));
-    };
+    let book = book(tools, book_id).await?;
     if book.painting.job != Some(job) || book.painting.status == WorkStatus::Ready {
         // Somebody asked anew meanwhile, or it is done: nobody waits for this one.
         return Ok(Vec::new());
