@@ -33,7 +33,7 @@ lint: ## Check format, lints and dependencies; what is not installed is left out
 fmt: ## Format everything
 	cargo fmt --all
 
-bench: setup ## Measure what a command costs beside its parts (PROFILE=release for numbers to keep)
+bench: setup ## Measure a second of Maru beside what the machine can do (PROFILE=release for numbers to keep)
 	cargo bench --profile $(PROFILE) --workspace --bench commands
 
 docs: ## Write schemas/openapi.json, schemas/asyncapi.json and schemas/json/ from the types

@@ -83,6 +83,9 @@ say "book $BOOK, durability: $(field durability)"
 step '3. She has the story written and the image painted'
 request POST "/v1/books/$BOOK/ai-draft" "$AUTHOR" '{}'
 expect 202 'a worker writes'
+# Server-sent events; the stream ends by itself when the story does.
+live=$(curl -sSN --max-time "$PATIENCE" "$API/v1/books/$BOOK/story" -H "authorization: Bearer $AUTHOR") || fail 'the story broke off'
+case $live in *'event: done'*) say 'she read along while it was written' ;; *) fail "no end of the story: $live" ;; esac
 until_field "/v1/books/$BOOK" "$AUTHOR" storyStatus READY
 until_field "/v1/books/$BOOK" "$AUTHOR" imageStatus READY
 IMAGE=$(field imageUrl)

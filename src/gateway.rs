@@ -1,6 +1,7 @@
 //! `maru gateway`: the door alone.
 
 use clap::Args;
+use maru_streams::jobs::Health;
 use maru_streams::nats::Nats;
 use maru_streams::store::Store;
 
@@ -34,7 +35,7 @@ impl Gateway {
         let metrics = parts::listen("the metrics page", self.metrics.metrics, "--metrics").await?;
         let nats = Nats::connect(&self.servers.nats, "maru gateway").await?;
         let store = Store::open(&self.servers.database, self.servers.credentials()).await?;
-        telemetry::measure(metrics)?;
+        telemetry::measure()?.serve(metrics, Health::default());
         let monitor = self.nats_monitor.as_deref();
         let database = &self.servers.database;
         let door = parts::door(&nats, &store, monitor, database, &self.keys.keys, &self.limits).await?;

@@ -3,14 +3,27 @@
 //! One binary: everything in one process (`up`), or any part of it (`gateway`, `workers`). Each
 //! subcommand is one file; what they share is in [`settings`], [`parts`] and [`telemetry`].
 
+mod budgets;
+mod clock;
+mod dead_letters;
+mod deploy_check;
+mod doctor;
 mod documents;
 mod gateway;
+mod heal;
+mod lanes;
+mod operator;
 mod parts;
 mod settings;
+mod status;
 mod stop;
 mod streams;
+mod table;
 mod telemetry;
+mod trace;
 mod up;
+mod verify;
+mod views;
 mod workers;
 
 use std::process::ExitCode;
@@ -38,6 +51,28 @@ enum Command {
     Workers(workers::Workers),
     /// Show or make the streams and consumers on a nats-server.
     Streams(streams::Streams),
+    /// Show every lane, view and stream, and what waits there.
+    Status(status::Status),
+    /// Pause, resume or drain lanes.
+    Lanes(lanes::Lanes),
+    /// Show what lanes gave up on, have it done again, or discard it.
+    DeadLetters(dead_letters::DeadLetters),
+    /// Show or set what members may have done for them.
+    Budgets(budgets::Budgets),
+    /// Check versions, durability, clocks, disk and limits, each with what to do; fails if one is bad.
+    Doctor(doctor::Doctor),
+    /// Show what became of a command and of all that followed from it.
+    Trace(trace::Trace),
+    /// Check that this build can read what is queued, kept, scheduled and dead; fails if it cannot.
+    DeployCheck(deploy_check::DeployCheck),
+    /// Show how views stand; build, swap in or drop their next versions.
+    Views(views::Views),
+    /// Bring back from the streams what the database has lost.
+    Heal(heal::Heal),
+    /// Show what comes round by itself, or do it now.
+    Clock(clock::Clock),
+    /// Prove that nothing is lost and nothing is done twice, on a scratch installation that is ill-treated.
+    Verify(verify::Verify),
     /// Write the published documents (OpenAPI, AsyncAPI, JSON Schemas, the list of problems).
     Documents(documents::Documents),
 }
@@ -73,6 +108,17 @@ async fn run(command: Command) -> Outcome {
         Command::Gateway(gateway) => gateway.run().await,
         Command::Workers(workers) => workers.run().await,
         Command::Streams(streams) => streams.run().await,
+        Command::Budgets(budgets) => budgets.run().await,
+        Command::Status(status) => status.run().await,
+        Command::DeadLetters(letters) => letters.run().await,
+        Command::Lanes(lanes) => lanes.run().await,
+        Command::Doctor(doctor) => doctor.run().await,
+        Command::Trace(trace) => trace.run().await,
+        Command::DeployCheck(check) => check.run().await,
+        Command::Views(views) => views.run().await,
+        Command::Heal(heal) => heal.run().await,
+        Command::Clock(clock) => clock.run().await,
+        Command::Verify(verify) => verify.run().await,
         Command::Documents(documents) => documents.run(),
     }
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use maru_gateway::keys::Keys;
 use maru_gateway::{Door, Settings};
@@ -88,6 +88,7 @@ pub async fn door(
     let settings = Settings {
         requests_per_second: limits.requests_per_second,
         requests_at_once: limits.requests_at_once,
+        longest_wait: Duration::from_secs(limits.longest_wait_s),
     };
     let keys = Keys::open(keys)?;
     let (nats, store) = (nats.clone(), store.clone());
@@ -96,4 +97,58 @@ pub async fn door(
         door.appoint_administrator(password.expose_secret()).await?;
     }
     Ok(door)
+}
+
+/// The embedded database could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("the database in {folder} cannot be opened: {why}")]
+pub struct DatabaseError {
+    folder: String,
+    why: String,
+}
+
+/// Opens the embedded database of a data folder.
+pub async fn database(data: &Path) -> Result<Store, DatabaseError> {
+    let folder = data.join("db");
+    Store::open(&database_url(data), None)
+        .await
+        .map_err(|error| DatabaseError {
+            folder: folder.display().to_string(),
+            why: crate::sentence(&error),
+        })
+}
+
+/// Opens it again after [`close`]: the engine lets go of its folder a moment after everything is written.
+pub async fn reopen(data: &Path) -> Result<Store, DatabaseError> {
+    let until = Instant::now() + Duration::from_secs(30);
+    loop {
+        match database(data).await {
+            Err(_) if Instant::now() < until => tokio::time::sleep(Duration::from_millis(20)).await,
+            outcome => return outcome,
+        }
+    }
+}
+
+/// The address of the embedded database of a data folder.
+pub fn database_url(data: &Path) -> String {
+    format!("surrealkv://{}", data.join("db").display())
+}
+
+/// Dropping the last handle makes the engine write out what it holds in memory, in a task of its own.
+/// Ending the process before that is done would lose the newest commits, so the write-ahead log is
+/// watched until it is empty, for a while at most. Whether it was.
+pub async fn close(store: Store, folder: &Path) -> bool {
+    drop(store);
+    let log = folder.join("wal");
+    let is_empty = || std::fs::read_dir(&log).is_ok_and(|mut files| files.next().is_none());
+    let closing = async {
+        while !is_empty() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let is_closed = tokio::time::timeout(Duration::from_secs(60), closing).await.is_ok();
+    if !is_closed {
+        tracing::warn!("the database did not finish writing out what it holds in memory");
+    }
+    is_closed
 }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use maru_streams::janitor::Keep;
 use maru_streams::store::Credentials;
 use maru_streams::topology::Size;
 use maru_workers::ports::openai::OpenAiSettings;
@@ -42,6 +43,9 @@ pub struct Limits {
     /// Requests that are served at the same time; more are told to come again.
     #[arg(long, env = "MARU_REQUESTS_AT_ONCE", default_value_t = 1024, value_name = "N")]
     pub requests_at_once: usize,
+    /// What would take longer than this many seconds is turned away, with the time it would take.
+    #[arg(long, env = "MARU_LONGEST_WAIT_S", default_value_t = 900, value_name = "S")]
+    pub longest_wait_s: u64,
     /// Makes an administrator called admin; as a variable only, so that it is in no process list.
     #[arg(
         env = "MARU_ADMIN_PASSWORD",
@@ -129,6 +133,28 @@ impl From<StreamSize> for Size {
     }
 }
 
+/// How long the streams keep what everybody has settled.
+#[derive(Args, Clone, Copy)]
+pub struct Keeping {
+    /// Hours that commands and jobs are kept after they are settled: so long the same Idempotency-Key is the
+    /// same command, and so long a damaged database can be healed from them.
+    #[arg(long, env = "MARU_HORIZON_HOURS", default_value_t = 24, value_name = "HOURS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub horizon_hours: u64,
+    /// Days that events are kept; for ever, if not said. Views can be built again only from events.
+    #[arg(long, env = "MARU_EVENTS_DAYS", value_name = "DAYS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub events_days: Option<u64>,
+}
+
+impl From<Keeping> for Keep {
+    fn from(keeping: Keeping) -> Self {
+        let hours = |hours: u64| Duration::from_secs(hours.saturating_mul(3600));
+        Self {
+            horizon: hours(keeping.horizon_hours),
+            events: keeping.events_days.map(|days| hours(days.saturating_mul(24))),
+        }
+    }
+}
+
 /// Who writes and paints, and who takes money.
 #[derive(Args, Clone)]
 pub struct Outside {
@@ -158,7 +184,11 @@ pub struct Outside {
     /// The most tokens of a story.
     #[arg(long, env = "MARU_STORY_MAX_TOKENS", default_value_t = 2000, value_name = "N")]
     pub story_max_tokens: u32,
-    /// How long the AI may take for one answer, in milliseconds.
+    /// Whether the chat model can go on behind a story that was cut off; otherwise it is asked for all of it
+    /// again.
+    #[arg(long, env = "MARU_STORY_CONTINUES", default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
+    pub story_continues: bool,
+    /// How long the AI may take for an image, or for the next piece of a story, in milliseconds.
     #[arg(long, env = "MARU_AI_TIMEOUT_MS", default_value_t = 120_000, value_name = "MS")]
     pub ai_timeout_ms: u64,
     /// How long the payment provider may take for one answer, in milliseconds.
@@ -180,6 +210,7 @@ impl Outside {
             story_model: self.story_model.clone(),
             image_model: self.image_model.clone(),
             story_max_tokens: self.story_max_tokens,
+            story_continues: self.story_continues,
             timeout: Duration::from_millis(self.ai_timeout_ms),
         })
     }

@@ -4,9 +4,12 @@
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use axum::Router;
+use axum::http::StatusCode;
 use axum::routing::get;
-use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
+use axum::{Json, Router};
+use maru_streams::jobs::Health;
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
@@ -50,8 +53,8 @@ pub fn log() {
     }
 }
 
-/// Starts counting, and serves `/metrics` on a listener of its own.
-pub fn measure(listener: TcpListener) -> Result<(), Box<dyn std::error::Error>> {
+/// Starts counting.
+pub fn measure() -> Result<Measured, Box<dyn std::error::Error>> {
     let recorder = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Full("maru_lane_handler_seconds".to_owned()), LONG)?
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), QUICK)?
@@ -68,20 +71,45 @@ pub fn measure(listener: TcpListener) -> Result<(), Box<dyn std::error::Error>> 
             upkeep.run_upkeep();
         }
     });
-    let app = Router::new().route(
-        "/metrics",
-        get(async move || {
-            process.collect();
-            (
-                [("content-type", "text/plain; version=0.0.4; charset=utf-8")],
-                recorder.render(),
+    Ok(Measured { recorder, process })
+}
+
+/// What was counted so far.
+pub struct Measured {
+    recorder: PrometheusHandle,
+    process: metrics_process::Collector,
+}
+
+impl Measured {
+    /// Serves `/metrics`, and `/livez` for whoever starts this process again when it is not well.
+    pub fn serve(self, listener: TcpListener, health: Health) {
+        let app = Router::new()
+            .route(
+                "/metrics",
+                get(async move || {
+                    self.process.collect();
+                    (
+                        [("content-type", "text/plain; version=0.0.4; charset=utf-8")],
+                        self.recorder.render(),
+                    )
+                }),
             )
-        }),
-    );
-    tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, app).await {
-            tracing::error!(%error, "metrics are not served any more");
-        }
-    });
-    Ok(())
+            .route("/livez", get(async move || livez(&health)));
+        tokio::spawn(async move {
+            if let Err(error) = axum::serve(listener, app).await {
+                tracing::error!(%error, "metrics are not served any more");
+            }
+        });
+    }
+}
+
+/// Well, or what is not, part by part.
+fn livez(health: &Health) -> (StatusCode, Json<Value>) {
+    let troubles = health.troubles();
+    if troubles.is_empty() {
+        (StatusCode::OK, Json(json!({ "status": "alive" })))
+    } else {
+        let body = json!({ "status": "unwell", "troubles": troubles });
+        (StatusCode::SERVICE_UNAVAILABLE, Json(body))
+    }
 }

@@ -5,16 +5,17 @@
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::Args;
+use maru_streams::doctor::Place;
+use maru_streams::heal::Closed;
+use maru_streams::leases::Leases;
 use maru_streams::nats::Nats;
 use maru_streams::server::{self, NatsServer, ServerOptions};
-use maru_streams::store::Store;
 use maru_streams::topology;
 
-use crate::settings::{Limits, Listen, Metrics, Outside, StreamSize};
-use crate::{Outcome, parts, stop, telemetry};
+use crate::settings::{Keeping, Limits, Listen, Metrics, Outside, StreamSize};
+use crate::{Outcome, heal, parts, stop, telemetry};
 
 /// Run everything here: the API, all workers, the database, and a nats-server of its own.
 ///
@@ -34,15 +35,12 @@ pub struct Up {
     #[command(flatten)]
     streams: StreamSize,
     #[command(flatten)]
+    keeping: Keeping,
+    #[command(flatten)]
     outside: Outside,
-}
-
-/// The embedded database could not be opened.
-#[derive(Debug, thiserror::Error)]
-#[error("the database in {folder} cannot be opened: {why}")]
-struct DatabaseError {
-    folder: String,
-    why: String,
+    /// Start although the database lacks something that cannot be brought back from the streams.
+    #[arg(long, env = "MARU_UNHEALED")]
+    unhealed: bool,
 }
 
 impl Up {
@@ -65,28 +63,37 @@ impl Up {
             move || NatsServer::start(options)
         })
         .await??;
-        telemetry::measure(metrics)?;
+        let measured = telemetry::measure()?;
         let stop = stop::requested()?;
 
         let nats = Nats::connect(server.url(), "maru").await?;
-        let folder = data.join("db");
-        let database = format!("surrealkv://{}", folder.display());
-        let store = Store::open(&database, None).await.map_err(|error| DatabaseError {
-            folder: folder.display().to_string(),
-            why: crate::sentence(&error),
-        })?;
-        let house = parts::house(&nats, &store, parts::ai(&self.outside)?, self.outside.bank_timeout());
+        let closed = Closed::take(&data)?;
+        let database = heal::open(&nats, &data, &closed, self.unhealed).await?;
+        let store = database.store.clone();
+        // Nobody else can have the folder open, so whoever held a lease is gone.
+        Leases::new(store.clone()).end_all().await?;
+        let place = Place {
+            data: Some(data.clone()),
+            monitor: Some(server.monitor().to_owned()),
+            database: parts::database_url(&data),
+        };
+        let house = parts::house(&nats, &store, parts::ai(&self.outside)?, self.outside.bank_timeout())
+            .at(place)
+            .keep(self.keeping.into());
         topology::apply(&nats, &house.consumers(), self.streams.into()).await?;
-        let keys = data.join("keys");
-        let door = parts::door(&nats, &store, Some(server.monitor()), &database, &keys, &self.limits).await?;
+        let (keys, url) = (data.join("keys"), parts::database_url(&data));
+        let door = parts::door(&nats, &store, Some(server.monitor()), &url, &keys, &self.limits).await?;
         let working = house.start(&[]);
+        measured.serve(metrics, working.health().clone());
         self.welcome(&server, working.lanes(), door.durability.as_str());
 
         let served = maru_gateway::serve(door, api, stop).await;
         tracing::info!("draining: what runs is finished, what waits is kept");
         working.stop().await;
+        let mark = database.note(&nats).await;
         nats.close().await;
-        close(store, &folder).await;
+        drop(store);
+        database.close(&data, closed, mark).await?;
         tokio::task::spawn_blocking(move || drop(server)).await?;
         Ok(served?)
     }
@@ -118,22 +125,5 @@ impl Up {
             nats = server.url(),
             data = self.data.display(),
         );
-    }
-}
-
-/// Dropping the last handle makes the engine write out what it holds in memory, in a task of its own.
-/// Ending the process before that is done would lose the newest commits, so the write-ahead log is
-/// watched until it is empty, for a while at most.
-async fn close(store: Store, folder: &std::path::Path) {
-    drop(store);
-    let log = folder.join("wal");
-    let is_empty = || std::fs::read_dir(&log).is_ok_and(|mut files| files.next().is_none());
-    let closing = async {
-        while !is_empty() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    if tokio::time::timeout(Duration::from_secs(60), closing).await.is_err() {
-        tracing::warn!("the database did not finish writing out what it holds in memory");
     }
 }

@@ -1,11 +1,12 @@
 //! `maru workers`: workers alone, all or some.
 
 use clap::Args;
+use maru_streams::doctor::Place;
 use maru_streams::nats::Nats;
 use maru_streams::store::Store;
 use maru_workers::house::names;
 
-use crate::settings::{Metrics, Outside, Servers};
+use crate::settings::{Keeping, Metrics, Outside, Servers};
 use crate::{Outcome, parts, stop, telemetry};
 
 /// Run workers alone, all or some of them, against a nats-server and a database of yours.
@@ -20,6 +21,8 @@ pub struct Workers {
     metrics: Metrics,
     #[command(flatten)]
     servers: Servers,
+    #[command(flatten)]
+    keeping: Keeping,
     #[command(flatten)]
     outside: Outside,
 }
@@ -39,10 +42,15 @@ impl Workers {
         let metrics = parts::listen("the metrics page", self.metrics.metrics, "--metrics").await?;
         let nats = Nats::connect(&self.servers.nats, "maru workers").await?;
         let store = Store::open(&self.servers.database, self.servers.credentials()).await?;
-        telemetry::measure(metrics)?;
+        let measured = telemetry::measure()?;
         let stop = stop::requested()?;
-        let working =
-            parts::house(&nats, &store, parts::ai(&self.outside)?, self.outside.bank_timeout()).start(&self.only);
+        let place = Place {
+            database: self.servers.database.clone(),
+            ..Place::default()
+        };
+        let house = parts::house(&nats, &store, parts::ai(&self.outside)?, self.outside.bank_timeout()).at(place);
+        let working = house.keep(self.keeping.into()).start(&self.only);
+        measured.serve(metrics, working.health().clone());
         tracing::info!(lanes = working.lanes(), only = ?self.only, "the workers are up");
         stop.cancelled().await;
         tracing::info!("draining: what runs is finished, what waits is kept");

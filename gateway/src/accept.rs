@@ -30,6 +30,7 @@ use uuid::Uuid;
 
 use crate::door::{Door, RequestId};
 use crate::problem::{BAD_IDEMPOTENCY_KEY, KEY_REUSED, OUTCOME_UNKNOWN, Problem, STREAM_FULL, TOO_LARGE, UNAVAILABLE};
+use crate::waits::seconds;
 
 /// How long a caller waits for the outcome who does not say otherwise.
 const WAIT: Duration = Duration::from_secs(5);
@@ -150,6 +151,16 @@ pub struct Order {
     pub id: Uuid,
     wants: Wants,
     fingerprint: Option<String>,
+    jobs: Vec<String>,
+}
+
+impl Order {
+    /// What is asked is done only when a job of this kind is.
+    #[must_use]
+    pub fn until_job(mut self, kind: &str) -> Self {
+        self.jobs.push(format!("job-{kind}"));
+        self
+    }
 }
 
 /// A command that was taken in and not refused.
@@ -164,6 +175,7 @@ pub struct Taken {
     /// How much of the caller's patience is left.
     pub until: Instant,
     is_replay: bool,
+    expected: Option<Duration>,
     preference: Option<String>,
     durability: Durability,
 }
@@ -200,6 +212,8 @@ pub enum CommandState {
     Done,
     /// It was turned down.
     Refused,
+    /// It could be neither done nor turned down, and lies where an administrator sees it.
+    GivenUp,
 }
 
 /// What "accepted" is worth.
@@ -228,7 +242,12 @@ impl Door {
             ),
             None => (new_id(), None),
         };
-        Ok(Order { id, wants, fingerprint })
+        Ok(Order {
+            id,
+            wants,
+            fingerprint,
+            jobs: Vec::new(),
+        })
     }
 
     /// Sends a command and waits for its outcome as long as the caller wants to.
@@ -243,6 +262,14 @@ impl Door {
         command: &C::Command,
     ) -> Result<Taken, Problem> {
         let subject = subject.into();
+        let mut lanes = vec![format!("cmd-{}", C::CONTEXT)];
+        lanes.extend(order.jobs.iter().cloned());
+        let expected = self.waits.expected(&lanes);
+        if let Some(busy) = self.waits.refusal(expected)
+            && !self.is_repeat(&order).await?
+        {
+            return Err(busy);
+        }
         let wait = self.outcomes.prepare(C::CONTEXT, order.id);
         let envelope = Envelope {
             id: order.id,
@@ -284,6 +311,7 @@ impl Door {
             done: None,
             until,
             is_replay: published.already,
+            expected,
             preference: order.wants.preference,
             durability: self.durability,
         };
@@ -301,6 +329,15 @@ impl Door {
             }),
             Outcome::Refused { code, http, detail } => Err(Problem::new(&code, http, &detail)),
         }
+    }
+
+    /// Whether this was taken in before: then it is not one more.
+    async fn is_repeat(&self, order: &Order) -> Result<bool, Problem> {
+        if order.wants.key.is_none() {
+            return Ok(false);
+        }
+        let first = sent(&self.nats, order.id).await.map_err(Problem::unavailable)?;
+        Ok(first.is_some())
     }
 }
 
@@ -353,6 +390,8 @@ impl Taken {
         put("etag", self.done.map(|(version, _)| format!("\"{version}\"")));
         put("idempotency-replayed", self.is_replay.then(|| "true".to_owned()));
         put("retry-after", (status == StatusCode::ACCEPTED).then(|| "1".to_owned()));
+        let expected = self.expected.filter(|_| status == StatusCode::ACCEPTED);
+        put("maru-expected-wait", expected.map(|wait| seconds(wait).to_string()));
         headers.insert(header::VARY, HeaderValue::from_static("Prefer"));
         response
     }

@@ -56,6 +56,13 @@ pub fn finish(mut document: OpenApi) -> OpenApi {
         let writes = [&mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
         for operation in writes.into_iter().flatten() {
             problems(operation, path, &["409", "412", "422"]);
+            if operation.request_body.is_some() {
+                problems(operation, path, &["413", "415"]);
+            }
+            // What operators do is no command: it is answered when it is done, and doing it twice is once.
+            if path.starts_with("/v1/ops/") {
+                continue;
+            }
             let key = text(Some("^[!-~]{1,200}$"));
             header(
                 operation,
@@ -69,17 +76,11 @@ pub fn finish(mut document: OpenApi) -> OpenApi {
                 "`wait=n` in seconds, or `respond-async`.",
                 text(None),
             );
-            if operation.request_body.is_some() {
-                problems(operation, path, &["413", "415"]);
-            }
         }
         if let Some(operation) = &mut item.get {
             problems(operation, path, &[]);
-            if operation
-                .tags
-                .as_ref()
-                .is_some_and(|tags| tags.iter().any(|tag| tag != "members"))
-            {
+            let reads_views = |tags: &Vec<String>| tags.iter().any(|tag| tag != "members" && tag != "ops");
+            if operation.tags.as_ref().is_some_and(reads_views) {
                 let token = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0)).build();
                 header(
                     operation,

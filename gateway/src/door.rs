@@ -15,6 +15,7 @@ use maru_streams::durability::Durability;
 use maru_streams::intention::Clock;
 use maru_streams::nats::Nats;
 use maru_streams::objects::Images;
+use maru_streams::partial::Partials;
 use maru_streams::publish::Publisher;
 use maru_streams::store::Store;
 use maru_streams::topology::COMMANDS;
@@ -30,6 +31,7 @@ use crate::limits::{Limits, limit};
 use crate::live::Live;
 use crate::outcomes::{ListenError, Outcomes};
 use crate::problem::{LEAVING, METHOD_NOT_ALLOWED, NOT_FOUND, Problem};
+use crate::waits::Waits;
 use crate::{routes, who};
 
 /// How long open requests may go on when the door closes.
@@ -42,6 +44,8 @@ pub struct Settings {
     pub requests_per_second: NonZeroU32,
     /// Requests that are served at the same time.
     pub requests_at_once: usize,
+    /// What would take longer than this is turned away.
+    pub longest_wait: Duration,
 }
 
 /// What every request can reach.
@@ -56,6 +60,8 @@ pub struct Door {
     pub outcomes: Outcomes,
     /// Generated images.
     pub images: Images,
+    /// What is half done.
+    pub partials: Partials,
     /// What happens, as it happens.
     pub live: Live,
     /// The installation's keys.
@@ -66,6 +72,8 @@ pub struct Door {
     pub durability: Durability,
     /// How much the door takes.
     pub limits: Limits,
+    /// How long what is asked now will take.
+    pub waits: Waits,
     /// Ends live streams when the door closes.
     pub stop: CancellationToken,
     is_leaving: AtomicBool,
@@ -93,8 +101,10 @@ impl Door {
         Ok(Arc::new(Self {
             commands: Publisher::start(nats.clone(), COMMANDS),
             images: Images::new(nats.clone()),
+            partials: Partials::new(store.clone(), nats.clone()),
             live: Live::follow(nats.clone(), stop.clone()),
             limits: Limits::new(settings.requests_per_second, settings.requests_at_once),
+            waits: Waits::follow(nats.clone(), settings.longest_wait, stop.clone()),
             nats,
             store,
             outcomes,
@@ -129,7 +139,7 @@ impl Door {
             .layer(from_fn_with_state(Arc::clone(self), who::identify));
         Router::new()
             .merge(limited)
-            .merge(routes::ops::routes())
+            .merge(routes::probes::routes())
             .merge(routes::documents::routes(document))
             .fallback(async || Problem::from(NOT_FOUND))
             .method_not_allowed_fallback(async || Problem::from(METHOD_NOT_ALLOWED))

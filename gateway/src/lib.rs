@@ -18,7 +18,9 @@ pub mod outcomes;
 pub mod password;
 pub mod problem;
 pub mod routes;
+pub mod story;
 pub mod valid;
+pub mod waits;
 pub mod who;
 
 pub use door::{Door, Settings, serve};

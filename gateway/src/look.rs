@@ -1,7 +1,8 @@
 //! Reading rows: lists in pages, and one's own writes.
 //!
 //! A write answers with a token, the sequence of its event. A read that carries it in `Maru-Min-Seq`
-//! waits until its view has read that far, for a moment, or says honestly how far behind it is.
+//! waits until its view has read that far, for a moment, or says honestly how far behind it is. Which of
+//! its two places a view is read from is found out in the reading itself, so nothing here has to know.
 
 use std::time::Duration;
 
@@ -12,8 +13,8 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use maru_streams::store::Part;
-use maru_streams::views::mark;
+use maru_streams::store::{Key, Part};
+use maru_streams::views::{self, Look};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -81,25 +82,50 @@ impl ReadAs {
     }
 }
 
+/// A reader who waits until the view has read as far as they need.
+struct Waiting {
+    wanted: u64,
+    until: Instant,
+}
+
+impl Waiting {
+    fn new(wanted: MinSeq) -> Self {
+        Self {
+            wanted: wanted.0.unwrap_or_default(),
+            until: Instant::now() + PATIENCE,
+        }
+    }
+
+    /// Waits for a moment more, unless that was the last one.
+    async fn a_little(&self, seq: u64) -> Result<(), Problem> {
+        if Instant::now() >= self.until {
+            let mut problem = Problem::from(VIEW_BEHIND);
+            problem.behind = Some(self.wanted.saturating_sub(seq));
+            return Err(problem);
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+        Ok(())
+    }
+}
+
 impl Door {
-    /// Waits until a view has read as far as the reader needs.
+    /// One row of a view, if there is one.
     ///
     /// # Errors
-    /// When it has not after a moment: by how many events it is behind.
-    pub async fn caught_up(&self, view: &'static str, wanted: MinSeq) -> Result<ReadAs, Problem> {
-        let until = Instant::now() + PATIENCE;
+    /// When the view is behind: by how many events.
+    pub async fn row<T: DeserializeOwned>(
+        &self,
+        view: &'static str,
+        key: &Key,
+        wanted: MinSeq,
+    ) -> Result<(ReadAs, Option<T>), Problem> {
+        let waiting = Waiting::new(wanted);
         loop {
-            let seq = mark(&self.store, view).await?.unwrap_or_default();
-            let behind = wanted.0.unwrap_or_default().saturating_sub(seq);
-            if behind == 0 {
-                return Ok(ReadAs { seq });
+            let Look { seq, rows } = views::get(&self.store, view, key, waiting.wanted).await?;
+            match rows {
+                Some(row) => return Ok((ReadAs { seq }, row)),
+                None => waiting.a_little(seq).await?,
             }
-            if Instant::now() >= until {
-                let mut problem = Problem::from(VIEW_BEHIND);
-                problem.behind = Some(behind);
-                return Err(problem);
-            }
-            tokio::time::sleep(LOOK_EVERY).await;
         }
     }
 
@@ -120,9 +146,16 @@ impl Door {
             return Err(Problem::from(BAD_REQUEST).because("limit is a number from 1 to 100."));
         }
         let after = page.cursor.as_deref().map(read_cursor).transpose()?.unwrap_or_default();
-        let read_as = self.caught_up(view, wanted).await?;
-        // One more than asked for tells whether there is a next page.
-        let mut rows = self.store.page::<T>(view, prefix, &after, limit + 1).await?;
+        let waiting = Waiting::new(wanted);
+        let (read_as, mut rows) = loop {
+            // One more than asked for tells whether there is a next page.
+            let Look { seq, rows } =
+                views::page::<T>(&self.store, view, prefix, &after, limit + 1, waiting.wanted).await?;
+            match rows {
+                Some(rows) => break (ReadAs { seq }, rows),
+                None => waiting.a_little(seq).await?,
+            }
+        };
         let more = rows.len() > limit;
         rows.truncate(limit);
         let next_cursor = match rows.last() {

@@ -43,12 +43,18 @@ door_problems! {
         "Your role does not allow this; it needs another account.";
     NOT_FOUND = "NOT_FOUND", 404,
         "There is nothing here; /docs lists what there is.";
+    NOT_THERE = "NOT_THERE", 404,
+        "What an operator asked about is not there; the detail says what.";
     NO_SUCH_COMMAND = "NO_SUCH_COMMAND", 404,
         "There is no such command of yours, or it is longer ago than they are kept.";
+    NO_STORY = "NO_STORY", 404,
+        "Nobody writes a story for this book; ask for one with POST /v1/books/{book}/ai-draft.";
     NO_SUCH_IMAGE = "NO_SUCH_IMAGE", 404,
         "There is no such image; books tell the addresses of theirs.";
     METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED", 405,
         "This address does not know the method; the Allow header says which it knows.";
+    NOT_NOW = "NOT_NOW", 409,
+        "What an operator asked for cannot be done as things are; the detail says why and what to do.";
     CHANGED_MEANWHILE = "PRECONDITION_UNREADABLE", 412,
         "If-Match takes the ETag of the book as you read it; read it again and send that.";
     TOO_LARGE = "TOO_LARGE", 413,
@@ -61,6 +67,8 @@ door_problems! {
         "The payment sandbox takes its published test numbers only; 4242 4242 4242 4242 is approved.";
     TOO_MANY = "TOO_MANY_REQUESTS", 429,
         "You ask more often than the door can take from one person; wait as long as Retry-After says.";
+    LANE_BUSY = "LANE_BUSY", 429,
+        "So much waits before this that it would take too long; nothing was taken in, come again after Retry-After.";
     INTERNAL = "INTERNAL", 500,
         "Something went wrong inside; tell the operator the request id.";
     OVERLOADED = "OVERLOADED", 503,
@@ -71,6 +79,8 @@ door_problems! {
         "No answer came whether the request was stored; send it again with the same Idempotency-Key.";
     STREAM_FULL = "STREAM_FULL", 503,
         "The stream takes nothing more until it is cleared; nothing was taken in, try again later.";
+    NO_WORKERS = "NO_WORKERS", 503,
+        "No process with workers is there to answer an operator; start one and ask again.";
     VIEW_BEHIND = "VIEW_BEHIND", 503,
         "The view has not read as far as Maru-Min-Seq asks; try again when Retry-After says.";
     LEAVING = "LEAVING", 503,

@@ -11,7 +11,7 @@ use axum::response::Response;
 use jsonwebtoken::{Algorithm, Header, Validation};
 use maru_schemas::envelope::Actor;
 use maru_schemas::ids::MemberId;
-use maru_schemas::members::Role;
+use maru_schemas::members::{REFRESH_SECONDS, Role};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -21,8 +21,6 @@ use crate::problem::{NOT_ALLOWED, NOT_SIGNED_IN, Problem};
 
 /// How long an access token is good, in seconds.
 pub const ACCESS_SECONDS: i64 = 300;
-/// How long a refresh token is good, in seconds.
-pub const REFRESH_SECONDS: i64 = 14 * 24 * 3600;
 /// Who issues tokens, and for whom.
 const ISSUER: &str = "maru";
 
@@ -132,6 +130,10 @@ impl Member {
 #[derive(Debug, Clone, Copy)]
 pub struct Author(pub Member);
 
+/// Somebody who looks after the installation.
+#[derive(Debug, Clone, Copy)]
+pub struct Administrator(pub Member);
+
 /// Reads the token of a request once, for everything behind it.
 pub async fn identify(State(door): State<Arc<Door>>, mut request: Request, next: Next) -> Response {
     let token = request
@@ -176,6 +178,18 @@ impl<S: Sync> FromRequestParts<S> for Author {
         match member.role {
             Role::Author | Role::Admin => Ok(Self(member)),
             Role::Reader => Err(NOT_ALLOWED.into()),
+        }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Administrator {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let member = <Member as FromRequestParts<S>>::from_request_parts(parts, state).await?;
+        match member.role {
+            Role::Admin => Ok(Self(member)),
+            Role::Author | Role::Reader => Err(NOT_ALLOWED.into()),
         }
     }
 }

@@ -6,6 +6,7 @@
 //!  story, image, each on its own:
 //!  NONE ──request──▶ REQUESTED ──start──▶ GENERATING ──attach──▶ READY
 //!                                              └────fail────▶ FAILED ──request──▶ REQUESTED
+//! REQUESTED, GENERATING ──cancel──▶ NONE
 //! ```
 //!
 //! What a book says is kept as immutable **editions**: every change of title, contents or image
@@ -54,7 +55,7 @@ pub enum Status {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum WorkStatus {
-    /// Nobody asked.
+    /// Nobody asked, or whoever asked called it off.
     #[default]
     None,
     /// Asked for, waiting for a worker.
@@ -80,12 +81,15 @@ pub enum Command {
     /// Begin a book; with contents it may be published at once.
     CreateBook {
         /// What it is called.
+        #[schemars(extend("x-words" = true))]
         title: String,
         /// What it is about, in a few sentences; empty if not said.
         #[serde(default)]
+        #[schemars(extend("x-words" = true))]
         synopsis: String,
         /// The story, if the author wrote it.
         #[serde(default)]
+        #[schemars(extend("x-words" = true))]
         contents: String,
         /// In won.
         price: u32,
@@ -95,10 +99,13 @@ pub enum Command {
     /// Change what is given, leave the rest.
     EditBook {
         /// The new title.
+        #[schemars(extend("x-words" = true))]
         title: Option<String>,
         /// The new synopsis.
+        #[schemars(extend("x-words" = true))]
         synopsis: Option<String>,
         /// The new story.
+        #[schemars(extend("x-words" = true))]
         contents: Option<String>,
         /// The new price, in won.
         price: Option<u32>,
@@ -112,6 +119,7 @@ pub enum Command {
     /// Have the story written.
     RequestStory {
         /// Replaces the book's synopsis, if given.
+        #[schemars(extend("x-words" = true))]
         synopsis: Option<String>,
         /// Have the image painted after it.
         image: bool,
@@ -128,6 +136,7 @@ pub enum Command {
         /// The unit of work.
         job: JobId,
         /// The story.
+        #[schemars(extend("x-words" = true))]
         contents: String,
     },
     /// The story was given up.
@@ -139,6 +148,8 @@ pub enum Command {
         /// How often it was tried.
         attempts: u32,
     },
+    /// Have the writing of the story called off.
+    CancelStory {},
     /// Have the image painted.
     RequestImage {},
     /// A worker has begun (again).
@@ -164,6 +175,8 @@ pub enum Command {
         /// How often it was tried.
         attempts: u32,
     },
+    /// Have the painting of the image called off.
+    CancelImage {},
 }
 
 /// What happened to a book. `edition` is the number of the edition that the event made.
@@ -235,6 +248,11 @@ pub enum Event {
         /// Whether the image follows all the same.
         image: bool,
     },
+    /// The author called the writing off; an image that was to follow does not.
+    StoryCancelled {
+        /// The unit of work, for which nobody waits any more.
+        job: JobId,
+    },
     /// An image was asked for.
     ImageRequested {
         /// The unit of work.
@@ -264,6 +282,11 @@ pub enum Event {
         code: FailureCode,
         /// How often it was tried.
         attempts: u32,
+    },
+    /// The author called the painting off.
+    ImageCancelled {
+        /// The unit of work, for which nobody waits any more.
+        job: JobId,
     },
 }
 
@@ -303,6 +326,10 @@ refusals! {
         "A story is being written for this book already; wait until it is READY or FAILED.";
     ImageUnderWay = "BOOKS_IMAGE_UNDER_WAY", 409,
         "An image is being painted for this book already; wait until it is READY or FAILED.";
+    StoryEnded = "BOOKS_STORY_ENDED", 409,
+        "The story is written or given up already; there is nothing left to cancel.";
+    ImageEnded = "BOOKS_IMAGE_ENDED", 409,
+        "The image is painted or given up already; there is nothing left to cancel.";
     NothingToTell = "BOOKS_NOTHING_TO_TELL", 422,
         "A story needs a synopsis; say in a few sentences what the book is about.";
     NotForPeople = "BOOKS_NOT_FOR_PEOPLE", 403,

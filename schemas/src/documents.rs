@@ -2,6 +2,8 @@
 //! the AsyncAPI 3.0 description of the streams. They are committed under `schemas/`, and a test
 //! fails when they drift.
 
+use std::collections::BTreeSet;
+
 use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
@@ -44,6 +46,23 @@ fn of_message<M: Message>(room: &str, all: &mut Vec<(String, Value)>) {
         }
         all.push((format!("maru.{room}.{kind}.v1"), schema));
     }
+}
+
+/// Where every message lies that this build can read: its subject without the last part, as in
+/// `cmd.books.create_book.v1`.
+#[must_use]
+pub fn subjects() -> BTreeSet<String> {
+    let mut all = BTreeSet::new();
+    let mut add = |family: &Family, room: &str, kind: &str| {
+        all.insert(format!("{}.{room}.{kind}.v1", family.prefix));
+    };
+    each::<members::Members>(&mut add);
+    each::<books::Books>(&mut add);
+    each::<payments::Payments>(&mut add);
+    each::<purchases::Purchases>(&mut add);
+    each::<reviews::Reviews>(&mut add);
+    all.extend(Job::KINDS.iter().map(|kind| format!("job.{kind}.v1")));
+    all
 }
 
 /// The streams as an AsyncAPI 3.0 document: a channel for each message kind, with its subject.

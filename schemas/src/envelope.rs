@@ -109,6 +109,28 @@ pub struct Envelope {
     pub traceparent: Option<String>,
 }
 
+impl Envelope {
+    /// Of a message that the house sends by itself, and that nothing caused: it begins a chain of its own.
+    #[must_use]
+    pub fn of_the_house(id: Uuid, kind: String, time: Timestamp) -> Self {
+        Self {
+            id,
+            kind,
+            source: "maru/workers".to_owned(),
+            time,
+            subject: id,
+            actor: Actor::System,
+            correlation: id,
+            causation: None,
+            version: None,
+            owner: None,
+            fingerprint: None,
+            reply: None,
+            traceparent: None,
+        }
+    }
+}
+
 /// The server's own dedupe header; always equal to `ce-id`.
 pub const MESSAGE_ID: &str = "Nats-Msg-Id";
 /// The header that carries W3C trace context.

@@ -22,8 +22,10 @@ pub mod purchases;
 pub mod reviews;
 
 pub mod documents;
+pub mod letters;
 pub mod surreal;
 pub mod views;
+pub mod words;
 
 /// Every context of the house: the one list that subjects, tables, routes, consumers and the tidy
 /// test are held against.

@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strum::{IntoStaticStr, VariantNames};
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use crate::ids::MemberId;
 use crate::message::{Contract, message};
@@ -54,12 +55,15 @@ pub enum Command {
         /// The id that everybody else will know the person by.
         member: MemberId,
         /// As typed.
+        #[schemars(extend("x-words" = true))]
         username: String,
         /// The name shown to others.
+        #[schemars(extend("x-words" = true))]
         nickname: String,
         /// What the person may do.
         role: Role,
         /// The password's argon2id hash, sealed with the installation's key, base64.
+        #[schemars(extend("x-words" = true))]
         sealed_hash: String,
     },
 }
@@ -133,4 +137,55 @@ pub struct Account {
     pub role: Role,
     /// The sealed password hash.
     pub sealed_hash: String,
+}
+
+/// How long a refresh token is good, in seconds.
+pub const REFRESH_SECONDS: i64 = 14 * 24 * 3600;
+
+/// One login and the refresh tokens that descend from it, `members_refresh:[family]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Login {
+    /// Who logged in.
+    pub member: MemberId,
+    /// The one token that is good now; none once the family has ended.
+    pub current: Option<Uuid>,
+}
+
+impl Login {
+    /// Whether none of its tokens can be good any more at `now`, in seconds since 1970. The ids tell:
+    /// family and tokens are minted with the time in them.
+    #[must_use]
+    pub fn is_over(&self, family: Uuid, now: i64) -> bool {
+        match self.current {
+            Some(current) => minted_at(current).max(minted_at(family)) + REFRESH_SECONDS < now,
+            None => true,
+        }
+    }
+}
+
+/// When an id was minted, in seconds since 1970; 0 if it does not say.
+#[must_use]
+pub fn minted_at(id: Uuid) -> i64 {
+    id.get_timestamp().map_or(0, |at| at.to_unix().0.cast_signed())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn minted(second: u64) -> Uuid {
+        Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, second, 0))
+    }
+
+    #[test]
+    fn a_login_is_over_when_its_newest_token_is_and_at_once_when_it_was_ended() {
+        let (family, newest) = (minted(1_000_000), minted(2_000_000));
+        let login = |current| Login {
+            member: MemberId(Uuid::nil()),
+            current,
+        };
+        assert!(!login(Some(newest)).is_over(family, 2_000_000 + REFRESH_SECONDS));
+        assert!(login(Some(newest)).is_over(family, 2_000_001 + REFRESH_SECONDS));
+        assert!(login(None).is_over(family, 1_000_000));
+    }
 }

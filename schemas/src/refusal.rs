@@ -61,7 +61,14 @@ macro_rules! refusals {
 }
 pub(crate) use refusals;
 
-/// Every refusal of every context.
+/// What is said of a command whose outcome the database has lost and that had changed nothing.
+pub const OUTCOME_LOST: Entry = Entry {
+    code: "OUTCOME_LOST",
+    http: 409,
+    sentence: "What became of this was lost in a crash; nothing changed; send it again with a new key.",
+};
+
+/// Every refusal of every context, and the one of the house itself.
 #[must_use]
 pub fn all() -> Vec<Entry> {
     fn of<R: Refusal>() -> impl Iterator<Item = Entry> {
@@ -72,6 +79,7 @@ pub fn all() -> Vec<Entry> {
         .chain(of::<crate::payments::Refusal>())
         .chain(of::<crate::purchases::Refusal>())
         .chain(of::<crate::reviews::Refusal>())
+        .chain([OUTCOME_LOST])
         .collect()
 }
 

@@ -90,6 +90,7 @@ pub enum Command {
         /// In half stars.
         rating: HalfStars,
         /// In words.
+        #[schemars(extend("x-words" = true))]
         content: String,
         /// Whether the member may read the book.
         bought: bool,
@@ -99,6 +100,7 @@ pub enum Command {
         /// In half stars.
         rating: Option<HalfStars>,
         /// In words.
+        #[schemars(extend("x-words" = true))]
         content: Option<String>,
     },
     /// Take it back.

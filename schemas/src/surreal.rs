@@ -49,4 +49,34 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "views",
         text: include_str!("../surreal/007_views.surql"),
     },
+    Migration {
+        number: 8,
+        name: "letters",
+        text: include_str!("../surreal/008_letters.surql"),
+    },
+    Migration {
+        number: 9,
+        name: "heal",
+        text: include_str!("../surreal/009_heal.surql"),
+    },
+    Migration {
+        number: 10,
+        name: "view_colours",
+        text: include_str!("../surreal/010_view_colours.surql"),
+    },
+    Migration {
+        number: 11,
+        name: "clockwork",
+        text: include_str!("../surreal/011_clockwork.surql"),
+    },
+    Migration {
+        number: 12,
+        name: "engine",
+        text: include_str!("../surreal/012_engine.surql"),
+    },
+    Migration {
+        number: 13,
+        name: "partial",
+        text: include_str!("../surreal/013_partial.surql"),
+    },
 ];

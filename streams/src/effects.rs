@@ -3,8 +3,12 @@
 //!
 //! - `done`: it was made, here is what came of it; it is never made again;
 //! - `failed`: it was not made, or came to nothing; it may be made again;
+//! - `cancelled`: it was broken off, because nobody waited for it any more;
 //! - `begun`: maybe. Somebody began it and was not heard of again. Whoever begins it anew gets the
 //!   next fence, and should the first one come back, its fence no longer counts.
+//!
+//! How many tries were lost in that way stays written down, so that operators see what was done once
+//! and what may have been done twice.
 
 use serde::Deserialize;
 use serde::Serialize;
@@ -12,7 +16,7 @@ use serde::de::DeserializeOwned;
 use surrealdb::types::Value;
 use uuid::Uuid;
 
-use crate::store::{Key, Part, Store, StoreError, Tx, retry};
+use crate::store::{Key, Part, Store, StoreError, Tx, range, retry};
 
 /// The ledger.
 #[derive(Clone)]
@@ -24,10 +28,11 @@ pub struct Effects {
 #[derive(Debug)]
 pub struct Effect {
     key: Key,
-    fence: i64,
-    /// Whether an earlier try of it may have gone through. With the same idempotency key at the
-    /// provider, making it again is safe.
-    pub maybe_made: bool,
+    /// Grows with every try; what is written under an older one no longer counts.
+    pub(crate) fence: i64,
+    /// How many earlier tries were never heard of again: each may have gone through. With the same
+    /// idempotency key at the provider, making it again is safe.
+    pub lost: i64,
 }
 
 /// What the ledger says of a call that is about to be made.
@@ -44,7 +49,65 @@ struct Row {
     status: String,
     fence: i64,
     #[serde(default)]
+    lost: Option<i64>,
+    #[serde(default)]
     result: serde_json::Value,
+}
+
+/// What is known of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Known {
+    /// It was made, and no other try of it was lost.
+    DoneOnce,
+    /// It was made; an earlier try that was never heard of again may have been made too.
+    MaybeTwice,
+    /// It is being made, or was begun and never heard of again.
+    Maybe,
+    /// It came to nothing, and no try of it was lost.
+    NotDone,
+    /// It was broken off, because nobody waited for it any more.
+    Cancelled,
+}
+
+/// A line of the ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Noted {
+    /// Which of the job's calls.
+    pub step: String,
+    /// What is known of it.
+    pub known: Known,
+    /// How often it was begun.
+    pub tries: i64,
+    /// How many of these were never heard of again, the present one not counted.
+    pub lost: i64,
+}
+
+/// A line as the database has it.
+#[derive(Deserialize)]
+struct Line {
+    step: String,
+    #[serde(flatten)]
+    row: Row,
+}
+
+impl From<Line> for Noted {
+    fn from(Line { step, row }: Line) -> Self {
+        let lost = row.lost.unwrap_or_default();
+        let known = match row.status.as_str() {
+            "done" if lost == 0 => Known::DoneOnce,
+            "done" => Known::MaybeTwice,
+            "failed" if lost == 0 => Known::NotDone,
+            "cancelled" => Known::Cancelled,
+            _ => Known::Maybe,
+        };
+        Self {
+            step,
+            known,
+            tries: row.fence,
+            lost,
+        }
+    }
 }
 
 impl Effects {
@@ -64,27 +127,29 @@ impl Effects {
         let mut rows = self
             .store
             .db()
-            .query("SELECT status, fence, result FROM ONLY $id")
+            .query("SELECT status, fence, lost, result FROM ONLY $id")
             .bind(("id", key.record()))
             .await?;
         let row: Option<serde_json::Value> = rows.take(0)?;
         let row: Option<Row> = row
             .map(|row| serde_json::from_value(row).map_err(StoreError::Row))
             .transpose()?;
-        let (text, before, maybe_made) = match row {
+        let (text, before, lost) = match row {
             Some(row) if row.status == "done" => {
                 let result = row.result["is"].clone();
                 return Ok(Begun::Before(serde_json::from_value(result).map_err(StoreError::Row)?));
             }
             Some(row) => (
-                "UPDATE $id SET status = 'begun', fence = $before + 1 WHERE fence = $before RETURN VALUE fence",
+                "UPDATE $id SET status = 'begun', fence = $before + 1, lost = $lost, at = time::now() \
+                 WHERE fence = $before RETURN VALUE fence",
                 row.fence,
-                row.status == "begun",
+                row.lost.unwrap_or_default() + i64::from(row.status == "begun"),
             ),
             None => (
-                "CREATE $id CONTENT { status: 'begun', fence: $before + 1 } RETURN VALUE fence",
+                "CREATE $id CONTENT { status: 'begun', fence: $before + 1, lost: $lost, at: time::now() } \
+                 RETURN VALUE fence",
                 0,
-                false,
+                0,
             ),
         };
         let run = || {
@@ -93,17 +158,18 @@ impl Effects {
                 .query(text)
                 .bind(("id", key.record()))
                 .bind(("before", before))
+                .bind(("lost", lost))
                 .into_future()
         };
         match retry(run).await? {
             Tx::Done(changed) if has_rows(&changed) => {
-                if maybe_made {
-                    tracing::info!(%job, step, "an earlier try of this call may have gone through");
+                if lost > 0 {
+                    tracing::info!(%job, step, lost, "an earlier try of this call may have gone through");
                 }
                 Ok(Begun::Now(Effect {
                     key,
                     fence: before + 1,
-                    maybe_made,
+                    lost,
                 }))
             }
             Tx::Done(_) | Tx::Duplicate(_) => Err(StoreError::Commit("somebody else is making this call".to_owned())),
@@ -129,6 +195,59 @@ impl Effects {
         self.note(effect, "failed", None).await
     }
 
+    /// Notes that the call was broken off because nobody waits for it any more.
+    ///
+    /// # Errors
+    /// When it could not be written; then the ledger says maybe.
+    pub async fn cancelled(&self, effect: &Effect) -> Result<bool, StoreError> {
+        self.note(effect, "cancelled", None).await
+    }
+
+    /// Notes that the try before this one is not lost after all: this one goes on where it was.
+    ///
+    /// # Errors
+    /// When it could not be written; then the ledger says maybe twice, which is the honest direction.
+    pub async fn goes_on(&self, effect: &mut Effect) -> Result<(), StoreError> {
+        let lost = (effect.lost - 1).max(0);
+        let run = || {
+            self.store
+                .db()
+                .query("UPDATE $id SET lost = $lost WHERE fence = $fence RETURN NONE")
+                .bind(("id", effect.key.record()))
+                .bind(("lost", lost))
+                .bind(("fence", effect.fence))
+                .into_future()
+        };
+        match retry(run).await? {
+            Tx::Done(_) => {
+                effect.lost = lost;
+                Ok(())
+            }
+            other => Err(other.into()),
+        }
+    }
+
+    /// What the ledger says of every call of a job.
+    ///
+    /// # Errors
+    /// When the database does not answer, or a row is not what it should be.
+    pub async fn status(&self, job: Uuid) -> Result<Vec<Noted>, StoreError> {
+        let mut rows = self
+            .store
+            .db()
+            .query("SELECT VALUE { step: record::id(id)[1], status: status, fence: fence, lost: lost } FROM $range")
+            .bind(("range", range("effect", &[Part::from(job)], &[])))
+            .await?;
+        let rows: Vec<serde_json::Value> = rows.take(0)?;
+        rows.into_iter()
+            .map(|row| {
+                serde_json::from_value::<Line>(row)
+                    .map(Noted::from)
+                    .map_err(StoreError::Row)
+            })
+            .collect()
+    }
+
     async fn note(
         &self,
         effect: &Effect,
@@ -139,7 +258,7 @@ impl Effects {
             self.store
                 .db()
                 .query(
-                    "UPDATE $id SET status = $status, result = $result \
+                    "UPDATE $id SET status = $status, result = $result, at = time::now() \
                      WHERE fence = $fence AND status = 'begun' RETURN VALUE fence",
                 )
                 .bind(("id", effect.key.record()))
@@ -155,7 +274,7 @@ impl Effects {
     }
 }
 
-fn has_rows(value: &Value) -> bool {
+pub(crate) fn has_rows(value: &Value) -> bool {
     match value {
         Value::Array(rows) => !rows.is_empty(),
         Value::None | Value::Null => false,

@@ -3,21 +3,18 @@
 //! late or early ones by their state.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use crate::intention::{Intend, Intention};
-use crate::jobs::{Delivery, Handler, Lane, Policy, Verdict};
+use crate::jobs::{Delivery, Handler, Lane, Policy, Verdict, canary};
 use crate::topology::EVENTS;
 
 /// Reacting is quick and pure, so every flow is treated alike.
 const POLICY: Policy = Policy {
     concurrency: 16,
-    timeout: Duration::from_secs(30),
-    retries: 5,
-    first_retry: Duration::from_secs(1),
+    ..Policy::QUICK
 };
 
 /// What a flow makes of an event: its intentions, or why the event cannot be read.
@@ -50,6 +47,7 @@ impl Flow {
                 .hears
                 .iter()
                 .flat_map(|(context, kinds)| kinds.iter().map(move |kind| format!("evt.{context}.{kind}.v1.*")))
+                .chain([canary::EVENTS.to_owned()])
                 .collect(),
             policy: POLICY,
             handler: Arc::new(Reactor {

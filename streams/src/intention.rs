@@ -156,7 +156,8 @@ impl Intend {
             correlation: cause.correlation,
             causation: Some(cause.id),
             version: None,
-            owner: None,
+            // Whose doing it is: members take turns in lanes by it.
+            owner: cause.owner,
             fingerprint: None,
             reply: None,
             traceparent: cause.traceparent.clone(),

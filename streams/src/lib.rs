@@ -4,29 +4,49 @@
 //!
 //! 1. [`subject`] and [`topology`] say which streams there are and what lies under which subject;
 //! 2. [`publish`] puts a message into a stream and waits until the server has it on disk;
-//! 3. [`jobs`] takes it out again, once, with retries and a fate for every failure;
+//! 3. [`jobs`] takes it out again, once, with retries and a fate for every failure; what it gives up on
+//!    becomes one of the dead [`letters`], which operators replay or discard;
 //! 4. [`write`] decides it and commits inbox, state, events and outbox in one transaction, and
 //!    carries the events to EVENTS in the order of their versions;
 //! 5. [`flow`] turns an event into intentions, [`effects`] keeps the outside world from being asked
-//!    twice, [`views`] folds events into rows that people read.
+//!    twice, [`partial`] keeps what a long job has made so far, [`views`] folds events into rows that people read.
+//!
+//! [`heal`] brings back what the database has lost, from what the streams hold.
+//! [`schedule`] is what happens later and by the clock, [`janitor`] and [`retention`] take away what nobody
+//! needs any more, and [`leases`] are the right to be the only one.
 //!
 //! [`store`] is the database, [`nats`] the connection, [`server`] a nats-server of our own, and
-//! [`durability`] the truth about all of them.
+//! [`durability`] the truth about all of them. [`oracle`] judges afterwards whether it all came true.
 
+pub mod budgets;
 pub mod contract;
+pub mod deploy;
+pub mod desk;
+pub mod doctor;
 pub mod durability;
 pub mod effects;
 pub mod flow;
+pub mod heal;
 pub mod intention;
+pub mod janitor;
 pub mod jobs;
+pub mod lanes;
+pub mod leases;
+pub mod letters;
 pub mod nats;
 pub mod objects;
+pub mod oracle;
+pub mod partial;
 pub mod publish;
+pub mod retention;
+mod scan;
+pub mod schedule;
 pub mod server;
 pub mod store;
 pub mod subject;
 pub mod tail;
 pub mod topology;
+pub mod trace;
 pub mod views;
 pub mod write;
 

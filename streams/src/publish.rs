@@ -26,7 +26,7 @@ const BATCH_MOST: usize = 200;
 /// After this an answer counts as lost, and the outcome as unknown.
 const ACK_TIMEOUT: Duration = Duration::from_secs(5);
 
-const EXPECT_EMPTY: &str = "Nats-Expected-Last-Subject-Sequence";
+const EXPECTS: &str = "Nats-Expected-Last-Subject-Sequence";
 const BATCH_ID: &str = "Nats-Batch-Id";
 const BATCH_SEQUENCE: &str = "Nats-Batch-Sequence";
 const BATCH_COMMIT: &str = "Nats-Batch-Commit";
@@ -40,8 +40,8 @@ pub struct Outgoing {
     pub headers: Vec<(&'static str, String)>,
     /// Itself.
     pub body: Bytes,
-    /// Whether nothing may lie under the subject yet.
-    pub once: bool,
+    /// The sequence of the newest message under the subject, if that matters: 0 for none yet.
+    pub expects: Option<u64>,
 }
 
 impl Outgoing {
@@ -51,7 +51,7 @@ impl Outgoing {
             subject: subject.to_string(),
             headers: envelope.headers(),
             body,
-            once,
+            expects: once.then_some(0),
         }
     }
 }
@@ -127,7 +127,7 @@ impl Publisher {
 async fn publish_group(nats: &Nats, stream: &'static str, group: Vec<Waiting>) {
     let started = std::time::Instant::now();
     if group.len() >= BATCH_FROM
-        && let Ok(first) = publish_batch(nats, &group).await
+        && let Ok(Some(first)) = publish_together(nats, group.iter().map(|waiting| &waiting.message)).await
     {
         for (nth, waiting) in (0_u64..).zip(group) {
             let _ = waiting.done.send(Ok(Published {
@@ -158,8 +158,8 @@ fn headers_of(message: &Outgoing) -> Result<HeaderMap, PublishError> {
             .map_err(|_| PublishError::Refused(format!("header {name} has a line break")))?;
         headers.insert(*name, value);
     }
-    if message.once {
-        headers.insert(EXPECT_EMPTY, "0");
+    if let Some(expected) = message.expects {
+        headers.insert(EXPECTS, expected.to_string());
     }
     Ok(headers)
 }
@@ -171,17 +171,24 @@ async fn publish_one(nats: &Nats, message: &Outgoing) -> Result<Published, Publi
     ask(nats, &message.subject, request).await
 }
 
-/// All or nothing, in one flush. Returns the sequence of the first message.
-async fn publish_batch(nats: &Nats, group: &[Waiting]) -> Result<u64, PublishError> {
+/// Publishes all or nothing, in one flush. Returns the sequence of the first message; none if what one of
+/// them expected to be the newest of its subject is not, so that nothing was stored.
+///
+/// # Errors
+/// When nothing is known to be stored.
+pub async fn publish_together(
+    nats: &Nats,
+    group: impl ExactSizeIterator<Item = &Outgoing>,
+) -> Result<Option<u64>, PublishError> {
     let batch = nats.client().new_inbox();
     let batch = batch.rsplit('.').next().unwrap_or(&batch);
-    let last = group.len() - 1;
-    for (at, waiting) in group.iter().enumerate() {
-        let mut headers = headers_of(&waiting.message)?;
+    let count = group.len();
+    for (nth, message) in (1..).zip(group) {
+        let mut headers = headers_of(message)?;
         headers.insert(BATCH_ID, batch);
-        headers.insert(BATCH_SEQUENCE, (at + 1).to_string());
-        let (subject, body) = (waiting.message.subject.clone(), waiting.message.body.clone());
-        if at < last {
+        headers.insert(BATCH_SEQUENCE, nth.to_string());
+        let (subject, body) = (message.subject.clone(), message.body.clone());
+        if nth < count {
             let sent = nats.client().publish_with_headers(subject, headers, body);
             tokio::time::timeout(ACK_TIMEOUT, sent)
                 .await
@@ -191,8 +198,8 @@ async fn publish_batch(nats: &Nats, group: &[Waiting]) -> Result<u64, PublishErr
             headers.insert(BATCH_COMMIT, "1");
             let request = Request::new().headers(headers).payload(body);
             let stored = ask(nats, &subject, request).await?;
-            let count = u64::try_from(last).unwrap_or(u64::MAX);
-            return Ok(stored.seq.saturating_sub(count));
+            let before = u64::try_from(count - 1).unwrap_or(u64::MAX);
+            return Ok((!stored.already).then(|| stored.seq.saturating_sub(before)));
         }
     }
     Err(PublishError::Refused("an empty batch".to_owned()))

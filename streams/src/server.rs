@@ -306,6 +306,31 @@ fn spawn(
     command.spawn().map_err(failed)
 }
 
+/// The address of the nats-server that a running Maru keeps on this folder; none if none is running.
+///
+/// # Errors
+/// When the folder is in use, but no server has written down where it listens.
+pub fn running(data: &Path) -> Result<Option<String>, ServerError> {
+    let Ok(file) = OpenOptions::new().write(true).open(data.join("lock")) else {
+        return Ok(None);
+    };
+    if flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
+        return Ok(None);
+    }
+    match written_ports(&data.join("run")) {
+        Some((client, _)) => Ok(Some(format!("nats://127.0.0.1:{client}"))),
+        None => Err(ServerError::Start(
+            "the one that uses the folder has not written down its ports yet; try again".to_owned(),
+        )),
+    }
+}
+
+fn written_ports(folder: &Path) -> Option<(u16, u16)> {
+    let file = fs::read_dir(folder).ok()?.next()?.ok()?;
+    let ports: serde_json::Value = serde_json::from_slice(&fs::read(file.path()).ok()?).ok()?;
+    Some((port_of(&ports["nats"])?, port_of(&ports["monitoring"])?))
+}
+
 /// Reads the ports that the server chose, from the file it writes when it is up.
 fn ports(child: &mut Child, folder: &Path) -> Ports {
     let since = Instant::now();
@@ -315,13 +340,7 @@ fn ports(child: &mut Child, folder: &Path) -> Ports {
                 "it ended at once ({status}); see nats.log in its folder"
             )));
         }
-        let written = fs::read_dir(folder)
-            .ok()
-            .and_then(|mut files| files.next())
-            .and_then(|file| fs::read(file.ok()?.path()).ok())
-            .and_then(|text| serde_json::from_slice::<serde_json::Value>(&text).ok());
-        if let Some(ports) = written
-            && let (Some(client), Some(monitor)) = (port_of(&ports["nats"]), port_of(&ports["monitoring"]))
+        if let Some((client, monitor)) = written_ports(folder)
             && std::net::TcpStream::connect(("127.0.0.1", client)).is_ok()
         {
             return Ok((client, monitor));

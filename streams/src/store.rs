@@ -4,6 +4,7 @@
 //!
 //! One handle is shared by cloning this; cloning the SDK's own handle would open a session each time.
 
+use std::borrow::Cow;
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -16,8 +17,10 @@ use uuid::Uuid;
 
 mod migrate;
 mod outcome;
+mod snapshot;
 
 pub use outcome::{StoreError, Tx, classify};
+pub(crate) use snapshot::Snapshot;
 
 /// A shared handle on the database.
 #[derive(Clone)]
@@ -38,13 +41,13 @@ pub struct Credentials {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Key {
     /// Which table.
-    pub table: &'static str,
+    pub table: Cow<'static, str>,
     /// Compared from left to right, so equality parts come first.
     pub parts: Vec<Part>,
 }
 
-/// One part of a key.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+/// One part of a key. They are ordered as the database orders them: numbers before texts.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(untagged)]
 pub enum Part {
     /// A whole number, ordered as such.
@@ -77,6 +80,15 @@ impl From<Uuid> for Part {
     }
 }
 
+/// What of a row is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Field {
+    /// A document.
+    Doc,
+    /// The state of an aggregate.
+    State,
+}
+
 impl Part {
     fn into_value(self) -> Value {
         match self {
@@ -88,9 +100,9 @@ impl Part {
 
 impl Key {
     /// A key of any parts.
-    pub fn new(table: &'static str, parts: impl IntoIterator<Item = Part>) -> Self {
+    pub fn new(table: impl Into<Cow<'static, str>>, parts: impl IntoIterator<Item = Part>) -> Self {
         Self {
-            table,
+            table: table.into(),
             parts: parts.into_iter().collect(),
         }
     }
@@ -101,7 +113,7 @@ impl Key {
     }
 
     pub(crate) fn record(&self) -> RecordId {
-        RecordId::new(self.table, array(self.parts.clone()))
+        RecordId::new(self.table.as_ref(), array(self.parts.clone()))
     }
 }
 
@@ -110,7 +122,7 @@ fn array(parts: Vec<Part>) -> RecordIdKey {
 }
 
 /// Every record whose key begins with `prefix`, from after `after` on.
-pub(crate) fn range(table: &'static str, prefix: &[Part], after: &[Part]) -> RecordId {
+pub(crate) fn range(table: &str, prefix: &[Part], after: &[Part]) -> RecordId {
     let mut start = prefix.to_vec();
     start.extend_from_slice(after);
     let start = array(start);
@@ -185,6 +197,26 @@ impl Store {
         self.field(key, "SELECT VALUE doc FROM ONLY $id").await
     }
 
+    /// Reads many documents, or many states, in the order of the keys: about a sixth of what it costs to
+    /// read each by itself.
+    pub(crate) async fn many(&self, keys: &[&Key], what: Field) -> Result<Vec<Option<serde_json::Value>>, StoreError> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ids: Vec<RecordId> = keys.iter().map(|key| key.record()).collect();
+        let text = match what {
+            Field::Doc => "RETURN $ids.doc",
+            Field::State => "RETURN $ids.state",
+        };
+        let mut rows = self.db.query(text).bind(("ids", ids)).await?;
+        let rows: Value = rows.take(0)?;
+        let Value::Array(rows) = rows else {
+            return Err(StoreError::Commit("a list was asked for".to_owned()));
+        };
+        let read = |row: Value| Some(row.into_json_value()).filter(|row| !row.is_null());
+        Ok(rows.into_iter().map(read).collect())
+    }
+
     /// Reads the state and the version of an aggregate, as its owner keeps them.
     ///
     /// # Errors
@@ -224,21 +256,13 @@ impl Store {
         after: &[Part],
         limit: usize,
     ) -> Result<Vec<(Vec<Part>, T)>, StoreError> {
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let mut rows = self
+        let rows = self
             .db
-            .query("SELECT VALUE { key: record::id(id), doc: doc } FROM $range LIMIT $limit")
+            .query(PAGE)
             .bind(("range", range(table, prefix, after)))
-            .bind(("limit", limit))
+            .bind(("limit", i64::try_from(limit).unwrap_or(i64::MAX)))
             .await?;
-        let rows: Vec<serde_json::Value> = rows.take(0)?;
-        rows.into_iter()
-            .map(|mut row| {
-                let key: Vec<Part> = serde_json::from_value(row["key"].take()).map_err(StoreError::Row)?;
-                let doc = serde_json::from_value(row["doc"].take()).map_err(StoreError::Row)?;
-                Ok((key.into_iter().skip(prefix.len()).collect(), doc))
-            })
-            .collect()
+        read_page(rows, prefix.len())
     }
 
     /// Creates a document; false if there is one under this key already, which is left as it is.
@@ -287,6 +311,39 @@ impl Store {
             other => Err(other.into()),
         }
     }
+
+    /// Deletes rows; those that are not there are as good.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn delete(&self, keys: &[Key]) -> Result<(), StoreError> {
+        let rows: Vec<RecordId> = keys.iter().map(Key::record).collect();
+        let run = || {
+            let text = "{ DELETE $rows RETURN NONE; RETURN NONE; }";
+            self.db.query(text).bind(("rows", rows.clone())).into_future()
+        };
+        match retry(run).await? {
+            Tx::Done(_) => Ok(()),
+            other => Err(other.into()),
+        }
+    }
+}
+
+const PAGE: &str = "SELECT VALUE { key: record::id(id), doc: doc } FROM $range LIMIT $limit";
+
+/// Each document with its key, without the first `known` parts of it.
+fn read_page<T: DeserializeOwned>(
+    mut rows: surrealdb::IndexedResults,
+    known: usize,
+) -> Result<Vec<(Vec<Part>, T)>, StoreError> {
+    let rows: Vec<serde_json::Value> = rows.take(0)?;
+    rows.into_iter()
+        .map(|mut row| {
+            let key: Vec<Part> = serde_json::from_value(row["key"].take()).map_err(StoreError::Row)?;
+            let doc = serde_json::from_value(row["doc"].take()).map_err(StoreError::Row)?;
+            Ok((key.into_iter().skip(known).collect(), doc))
+        })
+        .collect()
 }
 
 fn is_empty(value: &Value) -> bool {

@@ -4,8 +4,15 @@
 //! ```text
 //! cmd.<context>.<kind>.v1.<command id>      COMMANDS
 //! job.<kind>.v1.<job id>                    JOBS
+//! late.<kind>.v1.<job id>                   JOBS, at the back of its lane (`jobs/back.rs`)
+//! held.<kind>.<member>.v1.<job id>.<n>      JOBS, aside until the member can pay
+//! job.<kind>.v1.<job id>.<failures>         JOBS, the same job after a long wait
 //! evt.<context>.<kind>.v1.<aggregate id>    EVENTS
-//! dead.<lane>.<message id>                  DEAD
+//! dead.<lane>.<message id>                  DEAD, the letters
+//! redo.<lane>.<message id>.<n>              DEAD, what operators want of a lane
+//! sched.job.<kind>.<job id>                 SCHEDULES, a job that waits; it becomes
+//! due.job.<kind>.<job id>.<failures>        SCHEDULES, a job whose time has come
+//! sched.tick.<name> · due.tick.<name>       SCHEDULES, the clock's next tick, and one that has come
 //! ```
 
 use std::fmt;
@@ -31,6 +38,41 @@ pub enum Subject<'a> {
         /// Unique for ever.
         id: Uuid,
     },
+    /// The same effect again, after a wait that was too long to hold a place.
+    JobAgain {
+        /// What is to be done.
+        kind: &'a str,
+        /// The job's own.
+        id: Uuid,
+        /// How often it has failed.
+        failures: u32,
+    },
+    /// A job that waits for its time. There is one wait for a job; a later one takes its place.
+    JobLater {
+        /// What is to be done.
+        kind: &'a str,
+        /// The job's own.
+        id: Uuid,
+    },
+    /// A job whose time has come.
+    JobDue {
+        /// What is to be done.
+        kind: &'a str,
+        /// The job's own.
+        id: Uuid,
+        /// How often it has failed.
+        failures: u32,
+    },
+    /// The clock's next tick of a name.
+    TickLater {
+        /// Which.
+        name: &'a str,
+    },
+    /// A tick that has come.
+    TickDue {
+        /// Which.
+        name: &'a str,
+    },
     /// A fact.
     Event {
         /// Who says so.
@@ -47,6 +89,15 @@ pub enum Subject<'a> {
         /// Which message.
         id: Uuid,
     },
+    /// That a lane look at a letter again.
+    Redo {
+        /// Which lane.
+        lane: &'a str,
+        /// Which message.
+        id: Uuid,
+        /// The sequence of the letter that was decided on.
+        of: u64,
+    },
 }
 
 impl fmt::Display for Subject<'_> {
@@ -54,12 +105,18 @@ impl fmt::Display for Subject<'_> {
         match self {
             Self::Command { context, kind, id } => write!(f, "cmd.{context}.{kind}.v1.{id}"),
             Self::Job { kind, id } => write!(f, "job.{kind}.v1.{id}"),
+            Self::JobAgain { kind, id, failures } => write!(f, "job.{kind}.v1.{id}.{failures}"),
+            Self::JobLater { kind, id } => write!(f, "sched.job.{kind}.{id}"),
+            Self::JobDue { kind, id, failures } => write!(f, "due.job.{kind}.{id}.{failures}"),
+            Self::TickLater { name } => write!(f, "sched.tick.{name}"),
+            Self::TickDue { name } => write!(f, "due.tick.{name}"),
             Self::Event {
                 context,
                 kind,
                 aggregate,
             } => write!(f, "evt.{context}.{kind}.v1.{aggregate}"),
             Self::Dead { lane, id } => write!(f, "dead.{lane}.{id}"),
+            Self::Redo { lane, id, of } => write!(f, "redo.{lane}.{id}.{of}"),
         }
     }
 }
@@ -70,19 +127,41 @@ impl<'a> Subject<'a> {
     pub fn parse(text: &'a str) -> Option<Self> {
         let parts: Vec<&str> = text.split('.').collect();
         let id = |text: &str| Uuid::parse_str(text).ok();
+        // "+1" and "01" are numbers too, but nobody writes them.
+        let count = |text: &str| text.parse().ok().filter(|n: &u32| n.to_string() == text);
         match parts.as_slice() {
             ["cmd", context, kind, "v1", last] => Some(Self::Command {
                 context,
                 kind,
                 id: id(last)?,
             }),
-            ["job", kind, "v1", last] => Some(Self::Job { kind, id: id(last)? }),
+            ["job" | "late", kind, "v1", last] | ["late", kind, "v1", last, _] => {
+                Some(Self::Job { kind, id: id(last)? })
+            }
+            ["job", kind, "v1", job, failures] => Some(Self::JobAgain {
+                kind,
+                id: id(job)?,
+                failures: count(failures)?,
+            }),
+            ["sched", "job", kind, last] => Some(Self::JobLater { kind, id: id(last)? }),
+            ["due", "job", kind, job, failures] => Some(Self::JobDue {
+                kind,
+                id: id(job)?,
+                failures: count(failures)?,
+            }),
+            ["sched", "tick", name] => Some(Self::TickLater { name }),
+            ["due", "tick", name] => Some(Self::TickDue { name }),
             ["evt", context, kind, "v1", last] => Some(Self::Event {
                 context,
                 kind,
                 aggregate: id(last)?,
             }),
             ["dead", lane, last] => Some(Self::Dead { lane, id: id(last)? }),
+            ["redo", lane, message, of] => Some(Self::Redo {
+                lane,
+                id: id(message)?,
+                of: of.parse().ok()?,
+            }),
             _ => None,
         }
     }
@@ -94,6 +173,19 @@ pub fn kind_of(room: &str, kind: &str) -> String {
     format!("maru.{room}.{kind}.v1")
 }
 
+/// Whether everything under `inner` lies under `outer` too.
+pub(crate) fn covers(outer: &str, inner: &str) -> bool {
+    let (mut outer, mut inner) = (outer.split('.'), inner.split('.'));
+    loop {
+        match (outer.next(), inner.next()) {
+            (Some(">"), Some(_)) | (None, None) => return true,
+            (Some("*"), Some(token)) if token != ">" => {}
+            (Some(one), Some(other)) if one == other => {}
+            _ => return false,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -103,7 +195,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_built_is_what_is_read(
-            context in "[a-z][a-z_]{0,15}", kind in "[a-z][a-z_]{0,23}", id: u128, shape in 0..4,
+            context in "[a-z][a-z_]{0,15}", kind in "[a-z][a-z_]{0,23}", id: u128, failures: u32, of: u64, shape in 0..10,
         ) {
             let id = Uuid::from_u128(id);
             let (context, kind) = (context.as_str(), kind.as_str());
@@ -111,7 +203,13 @@ mod tests {
                 0 => Subject::Command { context, kind, id },
                 1 => Subject::Job { kind, id },
                 2 => Subject::Event { context, kind, aggregate: id },
-                _ => Subject::Dead { lane: kind, id },
+                3 => Subject::Dead { lane: kind, id },
+                4 => Subject::JobAgain { kind, id, failures },
+                5 => Subject::JobLater { kind, id },
+                6 => Subject::JobDue { kind, id, failures },
+                7 => Subject::TickLater { name: kind },
+                8 => Subject::TickDue { name: kind },
+                _ => Subject::Redo { lane: kind, id, of },
             };
             let text = subject.to_string();
             prop_assert_eq!(Subject::parse(&text), Some(subject));
@@ -132,5 +230,14 @@ mod tests {
             None
         );
         assert_eq!(Subject::parse("cmd.books.create_book.v1.nobody"), None);
+    }
+
+    #[test]
+    fn a_wider_filter_covers_a_narrower_one() {
+        assert!(covers("cmd.books.>", "cmd.books.create_book.v2.*"));
+        assert!(covers("evt.*.*.v1.*", "evt.books.book_created.v1.*"));
+        assert!(!covers("cmd.book.>", "cmd.books.create_book.v2.*"));
+        assert!(!covers("cmd.books.create_book.v1.*", "cmd.books.>"));
+        assert!(!covers("cmd.books", "cmd.books.create_book"));
     }
 }

@@ -23,6 +23,8 @@ pub const JOBS: &str = "JOBS";
 pub const EVENTS: &str = "EVENTS";
 /// What we gave up on, with why.
 pub const DEAD: &str = "DEAD";
+/// "At that time, do this".
+pub const SCHEDULES: &str = "SCHEDULES";
 /// The object store of generated images.
 pub const IMAGES: &str = "images";
 
@@ -84,9 +86,9 @@ pub const READER_GROUP: &str = "reader";
 
 /// The streams of the house.
 fn streams(size: Size) -> Vec<Config> {
-    let stream = |name: &str, subject: &str| Config {
+    let stream = |name: &str, subjects: &[&str]| Config {
         name: name.to_owned(),
-        subjects: vec![subject.to_owned()],
+        subjects: subjects.iter().map(ToString::to_string).collect(),
         retention: RetentionPolicy::Limits,
         storage: StorageType::File,
         discard: DiscardPolicy::New,
@@ -103,10 +105,20 @@ fn streams(size: Size) -> Vec<Config> {
         ..Config::default()
     };
     vec![
-        stream(COMMANDS, "cmd.>"),
-        stream(JOBS, "job.>"),
-        stream(EVENTS, "evt.>"),
-        stream(DEAD, "dead.>"),
+        stream(COMMANDS, &["cmd.>"]),
+        stream(JOBS, &["job.>", "late.>", "held.>"]),
+        stream(EVENTS, &["evt.>"]),
+        stream(DEAD, &["dead.>", "redo.>"]),
+        // What waits for its time may not be refused for want of room, and the server takes schedules only
+        // where the oldest would have to go. So this one has no limits, and the janitor keeps it small.
+        Config {
+            subjects: vec!["sched.>".to_owned(), "due.>".to_owned()],
+            discard: DiscardPolicy::Old,
+            max_bytes: -1,
+            allow_message_schedules: true,
+            allow_rollup: true,
+            ..stream(SCHEDULES, &[])
+        },
     ]
 }
 
@@ -173,6 +185,7 @@ impl std::fmt::Display for Change {
 pub struct TopologyError {
     doing: String,
     why: String,
+    is_missing: bool,
 }
 
 impl TopologyError {
@@ -180,7 +193,14 @@ impl TopologyError {
         Self {
             doing: doing.into(),
             why: why.to_string(),
+            is_missing: false,
         }
+    }
+
+    /// Whether what was looked for is known not to be there.
+    #[must_use]
+    pub const fn is_missing(&self) -> bool {
+        self.is_missing
     }
 }
 
@@ -271,7 +291,15 @@ pub async fn apply(nats: &Nats, consumers: &[Consumer], size: Size) -> Result<Ve
                     .iter()
                     .filter(|wanted| wanted.stream == *stream && wanted.name == *name)
                 {
-                    js.create_consumer_on_stream(config(wanted), *stream)
+                    let mut config = config(wanted);
+                    if matches!(change, Change::UpdateConsumer(..)) {
+                        let is = consumer_info(nats, stream, name).await?.config;
+                        // What operators noted on it the server would drop. (A pause it keeps.)
+                        config.metadata = is.metadata;
+                        // Where it once began cannot be changed; one that was made anew began later.
+                        config.deliver_policy = is.deliver_policy;
+                    }
+                    js.create_consumer_on_stream(config, *stream)
                         .await
                         .map_err(|error| failed(&doing)(&error))?;
                 }
@@ -282,7 +310,91 @@ pub async fn apply(nats: &Nats, consumers: &[Consumer], size: Size) -> Result<Ve
     Ok(changes)
 }
 
-fn is_missing_stream(error: &jetstream::context::GetStreamError) -> bool {
+/// How long a consumer that comes and goes outlives its last reader.
+const LINGER: Duration = Duration::from_secs(10 * 60);
+
+/// Makes a consumer that is there only while somebody reads through it. It is not part of the plan: as
+/// one of those, it would be said to have everything pending whenever nobody needs it.
+pub(crate) async fn summon(nats: &Nats, consumer: &Consumer) -> Result<(), TopologyError> {
+    let config = pull::Config {
+        inactive_threshold: LINGER,
+        ..config(consumer)
+    };
+    let made = nats
+        .jetstream()
+        .create_consumer_on_stream(config, consumer.stream)
+        .await;
+    made.map_err(|error| failed(format!("make consumer {}", consumer.name))(&error))?;
+    Ok(())
+}
+
+/// Takes a consumer away.
+///
+/// # Errors
+/// When the server cannot be asked.
+pub async fn dismiss(nats: &Nats, consumer: &Consumer) -> Result<(), TopologyError> {
+    let deleted = nats
+        .jetstream()
+        .delete_consumer_from_stream(&consumer.name, consumer.stream)
+        .await;
+    match deleted {
+        Ok(_) => Ok(()),
+        Err(error) if error.to_string().contains("not found") => Ok(()),
+        Err(error) => Err(failed(format!("delete consumer {}", consumer.name))(&error)),
+    }
+}
+
+/// What the server knows of a consumer.
+///
+/// # Errors
+/// When the server cannot be asked, or there is no such consumer.
+pub async fn consumer_info(
+    nats: &Nats,
+    stream: &str,
+    consumer: &str,
+) -> Result<jetstream::consumer::Info, TopologyError> {
+    let doing = || format!("look at consumer {stream}/{consumer}");
+    // The client would wait for a connection as long as for an answer.
+    if !nats.is_connected() {
+        return Err(TopologyError::new(doing(), &"nats-server is away"));
+    }
+    let on = nats
+        .jetstream()
+        .get_stream_no_info(stream)
+        .await
+        .map_err(|error| failed(doing())(&error))?;
+    on.consumer_info(consumer).await.map_err(|error| TopologyError {
+        is_missing: error.kind() == jetstream::context::ConsumerInfoErrorKind::NotFound,
+        ..failed(doing())(&error)
+    })
+}
+
+/// Makes a settling consumer that is not there any more, to begin at `from`.
+///
+/// # Errors
+/// When the server cannot be asked, or refuses.
+pub async fn make_anew(nats: &Nats, consumer: &Consumer, from: u64) -> Result<(), TopologyError> {
+    let doing = format!("make consumer {}/{} anew", consumer.stream, consumer.name);
+    let js = nats.jetstream();
+    let stream = js
+        .get_stream(consumer.stream)
+        .await
+        .map_err(|error| failed(&doing)(&error))?;
+    // A stream that was lost too begins again; nothing in it can be settled.
+    let is_there = from <= stream.cached_info().state.last_sequence + 1;
+    let wanted = pull::Config {
+        deliver_policy: DeliverPolicy::ByStartSequence {
+            start_sequence: if is_there { from } else { 1 },
+        },
+        ..config(consumer)
+    };
+    js.create_consumer_on_stream(wanted, consumer.stream)
+        .await
+        .map(|_| ())
+        .map_err(|error| failed(doing)(&error))
+}
+
+pub(crate) fn is_missing_stream(error: &jetstream::context::GetStreamError) -> bool {
     matches!(error.kind(), jetstream::context::GetStreamErrorKind::JetStream(inner) if inner.error_code() == jetstream::ErrorCode::STREAM_NOT_FOUND)
 }
 
@@ -298,6 +410,11 @@ fn stream_differences(is: &Config, wanted: &Config) -> Vec<String> {
         difference("replicas", &is.num_replicas, &wanted.num_replicas),
         difference("duplicate_window", &is.duplicate_window, &wanted.duplicate_window),
         difference("allow_atomic", &is.allow_atomic_publish, &wanted.allow_atomic_publish),
+        difference(
+            "schedules",
+            &is.allow_message_schedules,
+            &wanted.allow_message_schedules,
+        ),
         difference("allow_direct", &is.allow_direct, &wanted.allow_direct),
     ]
     .into_iter()

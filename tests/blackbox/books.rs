@@ -315,8 +315,8 @@ async fn an_administrator_takes_down_what_should_not_be_there_and_nobody_signs_u
         .delete(&format!("/v1/books/{book}"))
         .await
         .refused_as(403, "BOOKS_NOT_YOURS");
-    admin.delete(&format!("/v1/books/{book}")).await.is(200);
-    let listed = mina.get("/v1/me/books").await.is(200);
+    let taken_down = admin.delete(&format!("/v1/books/{book}")).await.is(200);
+    let listed = mina.get_after(&taken_down, "/v1/me/books").await.is(200);
     assert_eq!(listed.items()[0]["status"], "WITHDRAWN");
     // A second start finds the administrator there, and changes nothing.
     house.stop().await;

@@ -2,34 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::process::{Child, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::person::{Person, Reply};
+pub use crate::process::{children_of, free_port, maru_up};
+use crate::process::{signal, within_another};
 
 /// How long anything may take that is to happen by itself.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 pub const PASSWORD: &str = "a long password";
-
-/// The variables that would change what Maru does; a test says which it wants.
-const SETTINGS: [&str; 8] = [
-    "OPENAI_BASE_URL",
-    "OPENAI_API_KEY",
-    "RUST_LOG",
-    "MARU_DATA",
-    "MARU_PRODUCTION",
-    "MARU_AI_TIMEOUT_MS",
-    "MARU_STORY_MAX_TOKENS",
-    "MARU_STREAM_MAX_BYTES",
-];
 
 /// A Maru of the test's own. Dropping it ends it and takes its data away.
 pub struct House {
@@ -38,6 +26,8 @@ pub struct House {
     pub folder: TempDir,
     pub http: reqwest::Client,
     env: Vec<(String, String)>,
+    /// What the process is started by, with its arguments; itself, if nothing.
+    under: Vec<String>,
     child: Mutex<Option<Child>>,
     log: Arc<Mutex<Vec<String>>>,
     allowed: Mutex<Vec<&'static str>>,
@@ -45,36 +35,6 @@ pub struct House {
 
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// A port below those that the system gives to outgoing connections, so that it is free again at a restart.
-pub fn free_port() -> u16 {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    loop {
-        let nth = NEXT.fetch_add(1, Ordering::Relaxed);
-        let port = 10_000 + (std::process::id().wrapping_mul(97).wrapping_add(nth) % 20_000);
-        let port = u16::try_from(port).expect("a port");
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
-}
-
-/// `maru up` with nothing inherited that would change it.
-pub fn maru_up(data: &Path, api: u16, metrics: u16) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_maru"));
-    command.current_dir(root()).stdin(Stdio::null()).stdout(Stdio::null());
-    for name in SETTINGS {
-        command.env_remove(name);
-    }
-    command
-        .env("MARU_REQUESTS_PER_SECOND", "5000")
-        .arg("up")
-        .arg("--data")
-        .arg(data)
-        .args(["--api", &format!("127.0.0.1:{api}")])
-        .args(["--metrics", &format!("127.0.0.1:{metrics}")]);
-    command
 }
 
 /// Polls until something is there, and fails with `what` if it is not within twenty seconds.
@@ -94,32 +54,6 @@ pub async fn within<T>(patience: Duration, what: &str, mut look: impl AsyncFnMut
     }
 }
 
-/// The processes that a process has started.
-pub fn children_of(parent: u32) -> Vec<u32> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir("/proc").expect("/proc").flatten() {
-        let Ok(pid) = entry.file_name().to_string_lossy().parse::<u32>() else {
-            continue;
-        };
-        let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else {
-            continue;
-        };
-        // "pid (name) state ppid …"; the name may hold anything, a bracket too.
-        let after = stat.rsplit_once(") ").map_or("", |(_, after)| after);
-        let mut fields = after.split(' ');
-        if fields.next() != Some("Z") && fields.next().and_then(|ppid| ppid.parse().ok()) == Some(parent) {
-            found.push(pid);
-        }
-    }
-    found
-}
-
-fn signal(pid: u32, signal: Signal) {
-    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
-        let _ = kill_process(pid, signal);
-    }
-}
-
 impl House {
     pub async fn new() -> Self {
         Self::with(&[]).await
@@ -127,7 +61,26 @@ impl House {
 
     /// A house with these settings.
     pub async fn with(env: &[(&str, &str)]) -> Self {
-        let house = Self {
+        let house = Self::built(env, Vec::new());
+        house.start().await;
+        house
+    }
+
+    /// Starts with a further setting.
+    pub async fn start_with(&mut self, name: &str, value: &str) {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self.start().await;
+    }
+
+    /// A house whose process is started by another program.
+    pub async fn under(program: Vec<String>) -> Self {
+        let house = Self::built(&[], program);
+        house.start().await;
+        house
+    }
+
+    fn built(env: &[(&str, &str)], under: Vec<String>) -> Self {
+        Self {
             api: free_port(),
             metrics: free_port(),
             folder: tempfile::tempdir().expect("a temporary folder"),
@@ -140,12 +93,11 @@ impl House {
                 .iter()
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
                 .collect(),
+            under,
             child: Mutex::default(),
             log: Arc::default(),
             allowed: Mutex::default(),
-        };
-        house.start().await;
-        house
+        }
     }
 
     pub fn data(&self) -> PathBuf {
@@ -186,7 +138,7 @@ impl House {
     }
 
     fn spawn(&self) {
-        let mut command = maru_up(&self.data(), self.api, self.metrics);
+        let mut command = within_another(&self.under, maru_up(&self.data(), self.api, self.metrics));
         command
             .envs(self.env.iter().map(|(name, value)| (name, value)))
             .stderr(Stdio::piped());
@@ -319,11 +271,22 @@ impl House {
         answer.text().await.expect("the metrics page")
     }
 
-    /// What nats-server itself says of its streams: messages, and what each durable consumer has left.
-    pub async fn streams(&self) -> Streams {
+    fn ports(&self) -> Value {
         let ports = std::fs::read_dir(self.data().join("nats/run")).expect("the ports folder");
         let ports = ports.flatten().next().expect("a ports file").path();
-        let ports: Value = serde_json::from_slice(&std::fs::read(ports).expect("ports")).expect("ports");
+        serde_json::from_slice(&std::fs::read(ports).expect("ports")).expect("ports")
+    }
+
+    /// Where its nats-server listens.
+    pub fn nats_address(&self) -> String {
+        let ports = self.ports();
+        let url = ports["nats"][0].as_str().expect("an address");
+        url.trim_start_matches("nats://").to_owned()
+    }
+
+    /// What nats-server itself says of its streams: messages, and what each durable consumer has left.
+    pub async fn streams(&self) -> Streams {
+        let ports = self.ports();
         let monitor = ports["monitoring"][0].as_str().expect("a monitor");
         let url = format!("{monitor}/jsz?streams=true&consumers=true&config=true");
         let told: Value = self.http.get(url).send().await.expect("jsz").json().await.expect("jsz");

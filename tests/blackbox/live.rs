@@ -1,13 +1,12 @@
 //! What happens to one's own things, as it happens.
 
-use std::pin::Pin;
 use std::time::Duration;
 
-use futures_util::{Stream, StreamExt};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::house::{House, PATIENCE};
+use crate::house::House;
+use crate::listening::{Listening, Passing};
 use crate::person::Person;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -17,54 +16,25 @@ struct Event {
     data: Value,
 }
 
-struct Listener {
-    bytes: Pin<Box<dyn Stream<Item = reqwest::Result<Vec<u8>>> + Send>>,
-    text: String,
-}
+struct Listener(Listening);
 
 impl Listener {
     async fn open(person: &Person, last: Option<u64>) -> Self {
-        let mut request = person.request(Method::GET, "/v1/live");
-        if let Some(last) = last {
-            request = request.header("last-event-id", last);
-        }
-        let answer = request.send().await.expect("an answer");
-        assert_eq!(answer.status(), 200);
-        assert_eq!(answer.headers()["content-type"], "text/event-stream");
-        let bytes = answer.bytes_stream().map(|bytes| bytes.map(|bytes| bytes.to_vec()));
-        let mut listener = Self {
-            bytes: Box::pin(bytes),
-            text: String::new(),
-        };
-        let hello = listener.next().await.expect("a first event");
+        let last = last.map(|last| last.to_string());
+        let mut listening = Listening::open(person, "/v1/live", last.as_deref()).await;
+        let hello = listening.next().await.expect("a first event");
         assert_eq!(hello.kind, "hello");
         if let Some(last) = last {
             assert_eq!(hello.id, last);
         }
-        listener
+        Self(listening)
     }
 
     /// The next event; None at the end of the stream.
     async fn next(&mut self) -> Option<Event> {
-        loop {
-            while let Some(end) = self.text.find("\n\n") {
-                let block: String = self.text.drain(..end + 2).collect();
-                let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
-                if let (Some(id), Some(kind), Some(data)) = (field("id:"), field("event:"), field("data:")) {
-                    let id = id.parse().expect("a sequence");
-                    let data = serde_json::from_str(data).expect("json");
-                    return Some(Event {
-                        id,
-                        kind: kind.to_owned(),
-                        data,
-                    });
-                }
-            }
-            let bytes = tokio::time::timeout(PATIENCE, self.bytes.next())
-                .await
-                .expect("an event in time")?;
-            self.text.push_str(&String::from_utf8_lossy(&bytes.ok()?));
-        }
+        let Passing { id, kind, data } = self.0.next().await?;
+        let id = id.parse().expect("a sequence");
+        Some(Event { id, kind, data })
     }
 
     async fn up_to(&mut self, kind: &str) -> Vec<Event> {

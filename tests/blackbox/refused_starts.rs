@@ -11,7 +11,7 @@ use tempfile::tempdir;
 use crate::house::{House, free_port, maru_up};
 
 /// Runs it to its end, and returns the one sentence that it says.
-async fn refused(mut command: Command) -> String {
+pub async fn refused(mut command: Command) -> String {
     command.stderr(Stdio::piped()).stdout(Stdio::piped());
     let mut command = tokio::process::Command::from(command);
     command.kill_on_drop(true);

@@ -3,21 +3,31 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use maru_streams::budgets::Budgets;
 use maru_streams::contract::Context;
+use maru_streams::doctor::Place;
 use maru_streams::effects::Effects;
 use maru_streams::intention::{Clock, Intend};
-use maru_streams::jobs::{Engine, Lane, Policy, Running, watch};
+use maru_streams::janitor::Keep;
+use maru_streams::jobs::canary::{self, Canary, Way};
+use maru_streams::jobs::{Engine, Health, Lane, Policy, Running};
+use maru_streams::lanes::{Paces, watch};
+use maru_streams::leases::Leases;
+use maru_streams::letters::Letters;
 use maru_streams::nats::Nats;
 use maru_streams::objects::Images;
+use maru_streams::partial::Partials;
 use maru_streams::publish::Publisher;
+use maru_streams::schedule::{Ticks, mover};
 use maru_streams::store::Store;
-use maru_streams::topology::{COMMANDS, Consumer, DEAD, EVENTS, JOBS};
-use maru_streams::views::{View, read};
-use maru_streams::write::commands::Commands;
+use maru_streams::topology::{COMMANDS, Consumer, DEAD, EVENTS, JOBS, SCHEDULES};
+use maru_streams::views::{self as reading, View, read};
+use maru_streams::write::commands::{Commands, lane};
 use maru_streams::write::outbox::Outbox;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::clock::Clockwork;
 use crate::contexts::books::Books;
 use crate::contexts::members::Members;
 use crate::contexts::payments::Payments;
@@ -31,9 +41,7 @@ use crate::{flows, views};
 /// Deciding is quick. Below twelve writers at once the database does not wait to form groups.
 const DECIDING: Policy = Policy {
     concurrency: 10,
-    timeout: Duration::from_secs(30),
-    retries: 5,
-    first_retry: Duration::from_secs(1),
+    ..Policy::QUICK
 };
 
 /// How long what runs may go on when a process is told to stop.
@@ -58,10 +66,15 @@ pub struct Parts {
 
 /// Everything that works, not started yet.
 pub struct House {
-    parts: Parts,
+    pub(crate) parts: Parts,
     outbox: Outbox,
-    lanes: Vec<Lane>,
-    views: Vec<Arc<dyn View>>,
+    pub(crate) lanes: Vec<Lane>,
+    pub(crate) views: Vec<Arc<dyn View>>,
+    canaries: Vec<Canary>,
+    jobs: Publisher,
+    pub(crate) paces: Paces,
+    pub(crate) place: Place,
+    keep: Keep,
 }
 
 /// The names that `--only` takes, and what each stands for.
@@ -85,12 +98,23 @@ impl House {
         let commands = Publisher::start(parts.nats.clone(), COMMANDS);
         let jobs_out = Publisher::start(parts.nats.clone(), JOBS);
         let events = Publisher::start(parts.nats.clone(), EVENTS);
-        let intend = Intend::new(commands, jobs_out, parts.clock.clone());
+        let canaries = maru_schemas::CONTEXTS
+            .map(|context| (&commands, Way::Command(context)))
+            .into_iter()
+            .chain(jobs::all().map(|kind| (&jobs_out, Way::Job(kind.name))))
+            .chain([(&events, Way::Event)])
+            .map(|(into, way)| Canary {
+                into: into.clone(),
+                way,
+            })
+            .collect();
         let outbox = Outbox::new(parts.store.clone(), events);
+        let intend = Intend::new(commands, jobs_out.clone(), parts.clock.clone());
         let tools = Tools {
             store: parts.store.clone(),
             intend: intend.clone(),
             effects: Effects::new(parts.store.clone()),
+            partials: Partials::new(parts.store.clone(), parts.nats.clone()),
             images: Images::new(parts.nats.clone()),
             ai: Arc::clone(&parts.ai),
             bank: Arc::clone(&parts.bank),
@@ -105,19 +129,72 @@ impl House {
         ];
         lanes.extend(flows::all().map(|flow| flow.lane(intend.clone())));
         lanes.extend(jobs::all().map(|kind| kind.lane(tools.clone())));
+        lanes.push(mover(jobs_out.clone()));
         Self {
+            keep: Keep::default(),
             parts,
             outbox,
             lanes,
             views: views::all(),
+            canaries,
+            jobs: jobs_out,
+            paces: Paces::default(),
+            place: Place::default(),
         }
+    }
+
+    /// Says where it stands, for the doctor.
+    #[must_use]
+    pub fn at(mut self, place: Place) -> Self {
+        self.place = place;
+        self
     }
 
     /// The consumers of all lanes and views, for the topology.
     #[must_use]
     pub fn consumers(&self) -> Vec<Consumer> {
-        let lanes = self.lanes.iter().map(Lane::consumer);
-        lanes.chain(self.views.iter().map(|view| view.consumer())).collect()
+        let lanes = self.lanes.iter().flat_map(Lane::consumers);
+        lanes
+            .chain(self.views.iter().map(|view| view.consumer()))
+            .chain(Ticks::consumers())
+            .collect()
+    }
+
+    /// Says for how long streams keep what is settled.
+    #[must_use]
+    pub const fn keep(mut self, keep: Keep) -> Self {
+        self.keep = keep;
+        self
+    }
+
+    /// What comes round by itself.
+    pub(crate) fn clockwork(&self) -> Clockwork {
+        Clockwork {
+            nats: self.parts.nats.clone(),
+            store: self.parts.store.clone(),
+            clock: self.parts.clock.clone(),
+            consumers: self.consumers(),
+            keep: self.keep,
+        }
+    }
+
+    /// What members may have done for them.
+    #[must_use]
+    pub fn budgets(&self) -> Budgets {
+        Budgets::new(self.parts.nats.clone(), self.parts.store.clone(), self.jobs.clone())
+    }
+
+    /// The names of all lanes.
+    #[must_use]
+    pub(crate) fn lanes(&self) -> Vec<String> {
+        self.lanes.iter().map(|lane| lane.name.clone()).collect()
+    }
+
+    /// What lanes gave up on.
+    #[must_use]
+    pub(crate) fn letters(&self) -> Letters {
+        let Parts { nats, store, clock, .. } = &self.parts;
+        Letters::new(nats.clone(), store.clone(), clock.clone())
     }
 
     /// Puts something around every lane: a test's way to make life hard.
@@ -130,18 +207,27 @@ impl House {
     /// Starts the named ones, or everything if none is named.
     #[must_use]
     pub fn start(self, only: &[String]) -> Working {
-        let consumers = self.consumers();
+        let desk = self.desk();
+        let budgets = self.budgets();
         let wanted = |name: &str| only.is_empty() || only.iter().any(|only| only == name);
-        let engine = Engine {
-            nats: self.parts.nats.clone(),
-            store: self.parts.store.clone(),
-            dead: Publisher::start(self.parts.nats.clone(), DEAD),
-        };
+        let letters = self.letters();
+        let (nats, store) = (self.parts.nats.clone(), self.parts.store.clone());
+        let engine = Engine::new(
+            nats,
+            store,
+            self.jobs.clone(),
+            letters.clone(),
+            self.parts.clock.clone(),
+        );
+        let health = engine.health.clone();
+        let ticks = self.clockwork().ticks(engine.schedules.clone());
         let stop = CancellationToken::new();
+        let watched = self.views.clone();
         let lanes = self
             .lanes
             .into_iter()
-            .filter(|lane| wanted(lane.name.split_once('-').map_or("", |(_, name)| name)))
+            .filter(|lane| wanted(lane.name.split_once('-').map_or("", |(_, name)| name)) || lane.name == "due-jobs")
+            .chain([ticks.lane()])
             .map(|lane| lane.start(&engine))
             .collect();
         let mut tasks: Vec<JoinHandle<()>> = self
@@ -153,15 +239,40 @@ impl House {
                 tokio::spawn(read(nats, store, view, stop.clone()))
             })
             .collect();
-        tasks.push(tokio::spawn(self.outbox.sweep(stop.clone())));
-        tasks.push(tokio::spawn(watch(self.parts.nats.clone(), consumers, stop.clone())));
-        Working { lanes, tasks, stop }
+        tasks.push(tokio::spawn(canary::sing(
+            self.canaries,
+            self.parts.clock.clone(),
+            stop.clone(),
+        )));
+        let leases = Leases::new(self.parts.store.clone());
+        tasks.push(tokio::spawn(budgets.sweep(leases, stop.clone())));
+        let (nats, store) = (self.parts.nats.clone(), self.parts.store.clone());
+        tasks.push(tokio::spawn(reading::watch(nats, store, watched, stop.clone())));
+        tasks.push(tokio::spawn(ticks.wind(stop.clone())));
+        tasks.push(tokio::spawn(desk.open(self.parts.nats.clone(), stop.clone())));
+        tasks.push(tokio::spawn(
+            self.outbox.sweep(Leases::new(self.parts.store.clone()), stop.clone()),
+        ));
+        tasks.push(tokio::spawn(letters.count(stop.clone())));
+        let streams = &[COMMANDS, JOBS, EVENTS, SCHEDULES, DEAD];
+        tasks.push(tokio::spawn(watch(
+            self.parts.nats.clone(),
+            self.paces,
+            streams,
+            stop.clone(),
+        )));
+        Working {
+            lanes,
+            tasks,
+            stop,
+            health,
+        }
     }
 }
 
 fn deciding<C: Context>(parts: &Parts, outbox: &Outbox) -> Lane {
     Lane {
-        name: format!("cmd-{}", C::NAME),
+        name: lane(C::NAME),
         stream: COMMANDS,
         filters: vec![format!("cmd.{}.>", C::NAME)],
         policy: DECIDING,
@@ -178,9 +289,16 @@ pub struct Working {
     lanes: Vec<Running>,
     tasks: Vec<JoinHandle<()>>,
     stop: CancellationToken,
+    health: Health,
 }
 
 impl Working {
+    /// Whether everything that works here is well.
+    #[must_use]
+    pub const fn health(&self) -> &Health {
+        &self.health
+    }
+
     /// How many lanes run.
     #[must_use]
     pub fn lanes(&self) -> usize {

@@ -1,8 +1,11 @@
-//! Books: writing them, having them written and painted, publishing, looking, reading.
+//! Books: writing them, publishing, looking, reading. How they are written and painted for their author
+//! is in `work`.
 //!
 //! The way of a command, from here: `schemas/src/books.rs`, `workers/src/contexts/books/decide.rs`,
 //! `workers/src/flows/authoring.rs`, `workers/src/jobs/write_story.rs`, `workers/src/views/book_home.rs`,
 //! and the GET is back in this file.
+
+mod work;
 
 use std::sync::Arc;
 
@@ -11,7 +14,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use garde::Validate;
-use maru_schemas::books::{Book, Books, CONTEXT, Command, Edition, Refusal, Status};
+use maru_schemas::books::{Book, Books, CONTEXT, Command, Edition, Refusal, Status, WorkStatus};
 use maru_schemas::ids::{self, BookId, PurchaseId};
 use maru_schemas::members::Role;
 use maru_schemas::purchases::{self, Purchase};
@@ -27,6 +30,7 @@ use crate::accept::{Accepted, Wants};
 use crate::door::{Door, Here};
 use crate::look::{Items, MinSeq, Page};
 use crate::problem::{CHANGED_MEANWHILE, NOT_PAID, Problem};
+use crate::story;
 use crate::valid::{Body, Named, Params, line, some_text, text};
 use crate::who::{Author, Member};
 
@@ -36,10 +40,9 @@ pub fn routes() -> OpenApiRouter<Arc<Door>> {
         .routes(routes!(list_books, create_book))
         .routes(routes!(get_book, edit_book, withdraw_book))
         .routes(routes!(publish_book))
-        .routes(routes!(request_story))
-        .routes(routes!(request_image))
         .routes(routes!(read_contents))
         .routes(routes!(my_books))
+        .merge(work::routes())
 }
 
 /// The dearest that a book may be, in won.
@@ -208,66 +211,6 @@ async fn publish_book(
     Ok(taken.respond(StatusCode::OK, Some(format!("/v1/books/{book}"))))
 }
 
-/// What the story is to be about.
-#[derive(Debug, Serialize, Deserialize, Validate, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct StoryWish {
-    /// A few sentences, up to 2,000 characters; the book's own synopsis, if not given.
-    #[garde(length(chars, max = 2000), inner(custom(some_text)))]
-    #[schema(min_length = 1, max_length = 2000)]
-    synopsis: Option<String>,
-    /// Whether the image is painted after the story; yes, if not said.
-    #[garde(skip)]
-    image: Option<bool>,
-}
-
-#[utoipa::path(post, path = "/v1/books/{book}/ai-draft", tag = "books", security(("bearer" = [])),
-    params(("book" = BookId, Path)), request_body = StoryWish,
-    responses((status = 202, description = "A worker writes; the book tells how far it is.", body = Accepted)))]
-/// Have the story written, and the image painted after it.
-async fn request_story(
-    State(door): Here,
-    Author(author): Author,
-    Named(book): Named<BookId>,
-    wants: Wants,
-    Body(asked): Body<StoryWish>,
-) -> Result<Response, Problem> {
-    let order = door.order(
-        wants,
-        &author.id.to_string(),
-        &format!("POST /v1/books/{book}/ai-draft"),
-        &asked,
-    )?;
-    let command = Command::RequestStory {
-        synopsis: asked.synopsis,
-        image: asked.image.unwrap_or(true),
-    };
-    let taken = door.accept::<Books>(order, author.actor(), book, &command).await?;
-    Ok(taken.respond(StatusCode::ACCEPTED, Some(format!("/v1/books/{book}"))))
-}
-
-#[utoipa::path(post, path = "/v1/books/{book}/ai-image", tag = "books", security(("bearer" = [])),
-    params(("book" = BookId, Path)),
-    responses((status = 202, description = "A worker paints; the book tells how far it is.", body = Accepted)))]
-/// Have the image painted, whether there is a story or not.
-async fn request_image(
-    State(door): Here,
-    Author(author): Author,
-    Named(book): Named<BookId>,
-    wants: Wants,
-) -> Result<Response, Problem> {
-    let order = door.order(
-        wants,
-        &author.id.to_string(),
-        &format!("POST /v1/books/{book}/ai-image"),
-        &(),
-    )?;
-    let taken = door
-        .accept::<Books>(order, author.actor(), book, &Command::RequestImage {})
-        .await?;
-    Ok(taken.respond(StatusCode::ACCEPTED, Some(format!("/v1/books/{book}"))))
-}
-
 #[utoipa::path(get, path = "/v1/books", tag = "books", security(("bearer" = [])), params(Page),
     responses((status = 200, description = "What is published, newest first.", body = Items<BookHome>)))]
 /// The catalogue.
@@ -302,6 +245,9 @@ pub struct BookPage {
     /// The story, for the author and for who bought the book.
     #[serde(skip_serializing_if = "Option::is_none")]
     contents: Option<String>,
+    /// How many characters of the story there are so far: for the author, while it is being written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    story_characters: Option<usize>,
 }
 
 #[utoipa::path(get, path = "/v1/books/{book}", tag = "books", security(("bearer" = [])),
@@ -314,8 +260,9 @@ async fn get_book(
     Named(id): Named<BookId>,
     wanted: MinSeq,
 ) -> Result<Response, Problem> {
-    let read_as = door.caught_up(BOOK_DETAIL, wanted).await?;
-    let row: Option<BookDetail> = door.store.get(&Key::of(BOOK_DETAIL, id)).await?;
+    let (read_as, row) = door
+        .row::<BookDetail>(BOOK_DETAIL, &Key::of(BOOK_DETAIL, id), wanted)
+        .await?;
     let book = row.ok_or(Refusal::NoSuchBook.entry())?;
     let contents = match may_read(&door, member, id).await {
         Ok(edition) => Some(edition.contents),
@@ -323,8 +270,17 @@ async fn get_book(
         Err(problem) if problem.status == 402 => None,
         Err(problem) => return Err(problem),
     };
+    let is_written_now = book.story_status == WorkStatus::Generating && book.author.member_id == member.id;
+    let story_characters = match is_written_now {
+        true => story::characters(&door, id).await?,
+        false => None,
+    };
     let tag = format!("\"{}\"", book.version);
-    let mut response = read_as.respond(Json(BookPage { book, contents }));
+    let mut response = read_as.respond(Json(BookPage {
+        book,
+        contents,
+        story_characters,
+    }));
     if let Ok(tag) = tag.parse() {
         response.headers_mut().insert(header::ETAG, tag);
     }

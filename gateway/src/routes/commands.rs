@@ -5,8 +5,10 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use maru_schemas::CONTEXTS;
+use maru_schemas::letters::State as LetterState;
 use maru_schemas::members::Role;
 use maru_schemas::outcome::Outcome;
+use maru_streams::letters::of_command;
 use maru_streams::write::inbox::{handled, sent};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -20,6 +22,9 @@ use crate::problem::{NO_SUCH_COMMAND, Problem};
 use crate::valid::Named;
 use crate::who::Member;
 
+/// What whoever sent it is told of a command in the dead letters. What went wrong is for operators.
+const GIVEN_UP: &str = "Maru could not carry this out and has set it aside; an administrator can have it done again.";
+
 /// The addresses of commands.
 pub fn routes() -> OpenApiRouter<Arc<Door>> {
     OpenApiRouter::new().routes(routes!(get_command))
@@ -30,7 +35,7 @@ pub fn routes() -> OpenApiRouter<Arc<Door>> {
 #[serde(rename_all = "camelCase")]
 pub struct CommandStatus {
     command_id: Uuid,
-    /// `pending` until a worker has answered.
+    /// `pending` until a worker has answered, or has given it up.
     #[schema(value_type = CommandState)]
     status: &'static str,
     /// What it was about, once done.
@@ -42,10 +47,10 @@ pub struct CommandStatus {
     /// The token to read one's own write with, once published.
     #[serde(skip_serializing_if = "Option::is_none")]
     seq: Option<u64>,
-    /// The code of the refusal.
+    /// The code of the refusal, or of why it was given up.
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<String>,
-    /// The sentence of the refusal.
+    /// The same as a sentence.
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
 }
@@ -87,13 +92,26 @@ async fn get_command(
             },
         }));
     }
-    // Nobody has handled it yet; the stream knows whether it was sent, and by whom.
-    match sent(&door.nats, command_id).await.map_err(Problem::unavailable)? {
-        Some(sent) if is_mine(&sent.actor) => Ok(Json(CommandStatus {
-            command_id,
-            status: "pending",
-            ..CommandStatus::default()
-        })),
-        _ => Err(NO_SUCH_COMMAND.into()),
+    // Nobody has handled it yet; the streams know whether it was sent, by whom, and whether it was given up.
+    let sent = sent(&door.nats, command_id).await.map_err(Problem::unavailable)?;
+    let letter = of_command(&door.nats, command_id).await.map_err(Problem::unavailable)?;
+    let actor = sent.map(|sent| sent.actor);
+    let actor = actor.or_else(|| letter.as_ref()?.headers.get("maru-actor").cloned());
+    if !actor.is_some_and(|actor| is_mine(&actor)) {
+        return Err(NO_SUCH_COMMAND.into());
     }
+    let pending = CommandStatus {
+        command_id,
+        status: "pending",
+        ..CommandStatus::default()
+    };
+    Ok(Json(match letter {
+        Some(letter) if !matches!(letter.state, LetterState::Replaying | LetterState::Resolved) => CommandStatus {
+            status: "given_up",
+            code: Some(letter.reason),
+            detail: Some(GIVEN_UP.to_owned()),
+            ..pending
+        },
+        _ => pending,
+    }))
 }

@@ -14,7 +14,7 @@ use axum_extra::extract::CookieJar;
 use axum_extra::extract::cookie::{Cookie, SameSite};
 use garde::Validate;
 use maru_schemas::ids::{self, AccountId, MemberId};
-use maru_schemas::members::{self, Account, Command, Profile, Role};
+use maru_schemas::members::{self, Account, Command, Login, Profile, REFRESH_SECONDS, Role};
 use maru_streams::store::Key;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -27,7 +27,7 @@ use crate::door::{Door, Here};
 use crate::password;
 use crate::problem::{NOT_SIGNED_IN, Problem, REFRESH_REFUSED, WRONG_CREDENTIALS};
 use crate::valid::{Body, line};
-use crate::who::{ACCESS_SECONDS, Claims, Member, REFRESH_SECONDS, TokenType};
+use crate::who::{ACCESS_SECONDS, Claims, Member, TokenType};
 
 const COOKIE: &str = "refresh_token";
 
@@ -132,14 +132,6 @@ pub struct Tokens {
     expires_in: i64,
 }
 
-/// One login and the refresh tokens that descend from it: `members_refresh:[family]`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Family {
-    member: MemberId,
-    /// The one token that is good now; none once the family has ended.
-    current: Option<Uuid>,
-}
-
 #[utoipa::path(post, path = "/v1/auth/login", tag = "members", request_body = LogIn,
     responses((status = 200, description = "The tokens; the refresh token comes as a cookie.", body = Tokens)))]
 /// Log in.
@@ -154,7 +146,7 @@ async fn log_in(State(door): Here, jar: CookieJar, Body(asked): Body<LogIn>) -> 
     // One answer for an unknown name and for a wrong password.
     let account = account.filter(|_| fits).ok_or(WRONG_CREDENTIALS)?;
     let (family, current) = (new_id(), new_id());
-    let row = Family {
+    let row = Login {
         member: account.member,
         current: Some(current),
     };
@@ -169,8 +161,8 @@ async fn refresh(State(door): Here, jar: CookieJar) -> Result<Response, Problem>
     let claims = refresh_claims(&door, &jar).ok_or(REFRESH_REFUSED)?;
     let family = claims.family.ok_or(REFRESH_REFUSED)?;
     let key = Key::of("members_refresh", family);
-    let row: Family = door.store.get(&key).await?.ok_or(REFRESH_REFUSED)?;
-    let next = Family {
+    let row: Login = door.store.get(&key).await?.ok_or(REFRESH_REFUSED)?;
+    let next = Login {
         current: Some(new_id()),
         ..row.clone()
     };
@@ -203,8 +195,8 @@ async fn log_out(State(door): Here, jar: CookieJar) -> Result<Response, Problem>
 
 /// Ends a family, whichever of its tokens is current.
 async fn end(door: &Door, key: &Key) -> Result<(), Problem> {
-    while let Some(row) = door.store.get::<Family>(key).await? {
-        let ended = Family {
+    while let Some(row) = door.store.get::<Login>(key).await? {
+        let ended = Login {
             current: None,
             ..row.clone()
         };

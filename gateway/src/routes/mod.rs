@@ -9,6 +9,7 @@ pub mod live;
 pub mod members;
 pub mod ops;
 pub mod payments;
+pub mod probes;
 pub mod purchases;
 pub mod reviews;
 
@@ -31,6 +32,7 @@ pub fn api() -> (Router<Arc<Door>>, OpenApi) {
         .merge(images::routes())
         .merge(live::routes())
         .merge(commands::routes())
+        .merge(ops::routes())
         .split_for_parts();
     (router, crate::documents::finish(document))
 }

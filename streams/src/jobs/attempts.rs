@@ -1,33 +1,99 @@
 //! Our own count of attempts. The server counts deliveries, which a neighbour's crash and a restart of
 //! the server change in both directions; only what failed by its own fault counts here. Nothing is
 //! written for a message that works the first time.
+//!
+//! From its second delivery on, a run is also written down before it begins, and taken back when it is
+//! heard of. What began again and again and was never heard of may be what ends the process: it is run
+//! once more with nobody beside it, and if that ends the process too, it is the culprit.
 
 use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::store::{Key, Part, Store, StoreError, Tx, retry};
 
-#[derive(Deserialize)]
-struct Row {
-    failures: u32,
+/// So many unheard-of runs make a message a suspect.
+const SUSPECT_FROM: u32 = 3;
+
+/// What is known of a message's runs before this one.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+pub(super) struct Tried {
+    /// How often it failed by its own fault.
+    pub(super) failures: u32,
+    /// How many runs began and were not heard of.
+    #[serde(default)]
+    starts: Option<u32>,
+    /// Whether one of them had nobody beside it.
+    #[serde(default)]
+    alone: Option<bool>,
+    /// Whether it was there before, so that its runs are written down.
+    #[serde(skip)]
+    pub(super) comes_again: bool,
+}
+
+impl Tried {
+    /// It failed at least so often, whatever is written down.
+    pub(super) fn at_least(self, failures: u32) -> Self {
+        Self {
+            failures: self.failures.max(failures),
+            ..self
+        }
+    }
+
+    /// Whether it may run in company no more.
+    pub(super) fn is_suspect(&self) -> bool {
+        self.starts.unwrap_or_default() + 1 >= SUSPECT_FROM
+    }
+
+    /// Whether it ended the process when there was nobody else who could have.
+    pub(super) fn is_culprit(&self) -> bool {
+        self.is_suspect() && self.alone.unwrap_or_default()
+    }
 }
 
 fn key(lane: &str, message: Uuid) -> Key {
     Key::new("attempts", [Part::from(lane), Part::from(message)])
 }
 
-/// How often a message has failed in a lane.
-pub(super) async fn failures(store: &Store, lane: &str, message: Uuid) -> Result<u32, StoreError> {
+/// What is known of a message that comes again.
+pub(super) async fn tried(store: &Store, lane: &str, message: Uuid) -> Result<Tried, StoreError> {
     let mut rows = store
         .db()
-        .query("SELECT failures FROM ONLY $id")
+        .query("SELECT failures, starts, alone FROM ONLY $id")
         .bind(("id", key(lane, message).record()))
         .await?;
     let row: Option<serde_json::Value> = rows.take(0)?;
-    let row: Option<Row> = row
+    let tried: Option<Tried> = row
         .map(|row| serde_json::from_value(row).map_err(StoreError::Row))
         .transpose()?;
-    Ok(row.map_or(0, |row| row.failures))
+    Ok(Tried {
+        comes_again: true,
+        ..tried.unwrap_or_default()
+    })
+}
+
+async fn set(store: &Store, lane: &str, message: Uuid, what: &'static str) -> Result<(), StoreError> {
+    let text = format!("UPSERT $id SET failures = failures ?? 0, reason = reason ?? '', {what} RETURN NONE");
+    let id = key(lane, message).record();
+    let run = || store.db().query(text.clone()).bind(("id", id.clone())).into_future();
+    match retry(run).await? {
+        Tx::Done(_) => Ok(()),
+        other => Err(other.into()),
+    }
+}
+
+/// A message that comes again is about to run, alone or in company.
+pub(super) async fn begin(store: &Store, lane: &str, message: Uuid, alone: bool) -> Result<(), StoreError> {
+    let what = if alone {
+        "starts = (starts ?? 0) + 1, alone = true"
+    } else {
+        "starts = (starts ?? 0) + 1"
+    };
+    set(store, lane, message, what).await
+}
+
+/// Its run was heard of, and was no failure of its own.
+pub(super) async fn heard(store: &Store, lane: &str, message: Uuid) -> Result<(), StoreError> {
+    set(store, lane, message, "starts = 0, alone = false").await
 }
 
 /// Notes the nth failure. Writing the number, not adding to it, so that a repeat changes nothing.
@@ -35,7 +101,7 @@ pub(super) async fn note(store: &Store, lane: &str, message: Uuid, nth: u32, rea
     let run = || {
         store
             .db()
-            .query("UPSERT $id CONTENT { failures: $nth, reason: $reason } RETURN NONE")
+            .query("UPSERT $id CONTENT { failures: $nth, reason: $reason, at: time::now() } RETURN NONE")
             .bind(("id", key(lane, message).record()))
             .bind(("nth", i64::from(nth)))
             .bind(("reason", reason.to_owned()))

@@ -5,8 +5,9 @@
 //! with in the puller, and here there is only a lease or not yet.
 
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use apalis_core::backend::finalize::Ephemeral;
 use apalis_core::backend::{Backend, BackendConfig};
@@ -15,6 +16,7 @@ use apalis_core::task::builder::TaskBuilder;
 use apalis_core::task::task_id::TaskId;
 use apalis_core::worker::context::WorkerContext;
 use futures_util::future::BoxFuture;
+use tokio::task::{AbortHandle, JoinError, JoinHandle};
 use tower_layer::Identity;
 use tower_service::Service;
 
@@ -84,8 +86,7 @@ impl Service<Task<Lease>> for Runner {
         // Nothing may panic outside the future: apalis would count the task as running for ever.
         let shared = Arc::clone(&self.0);
         Box::pin(async move {
-            let mut running = AbortOnDrop(tokio::spawn(work(shared, task.args)));
-            if let Err(error) = std::future::poll_fn(|cx| running.poll(cx)).await {
+            if let Err(error) = AbortOnDrop(tokio::spawn(work(shared, task.args))).await {
                 tracing::error!(%error, "a lane's own code failed");
             }
             Ok(())
@@ -94,16 +95,23 @@ impl Service<Task<Lease>> for Runner {
 }
 
 /// A task that ends with its owner, so that a worker past its deadline leaves nothing behind.
-struct AbortOnDrop(tokio::task::JoinHandle<()>);
+pub(super) struct AbortOnDrop<T>(pub(super) JoinHandle<T>);
 
-impl AbortOnDrop {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), tokio::task::JoinError>> {
-        let outcome = ready!(std::pin::Pin::new(&mut self.0).poll(cx));
-        Poll::Ready(outcome)
+impl<T> AbortOnDrop<T> {
+    pub(super) fn abort_handle(&self) -> AbortHandle {
+        self.0.abort_handle()
     }
 }
 
-impl Drop for AbortOnDrop {
+impl<T> Future for AbortOnDrop<T> {
+    type Output = Result<T, JoinError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(cx)
+    }
+}
+
+impl<T> Drop for AbortOnDrop<T> {
     fn drop(&mut self) {
         self.0.abort();
     }

@@ -1,89 +1,132 @@
-//! Dead letters: what a lane gave up on, as it was, with why. First the letter is stored and confirmed,
-//! then the message is taken off; a crash in between finds the letter there already.
+//! Giving a message up. Whoever waits is told, what a replay needs is kept, the letter is stored and
+//! confirmed; then the message is taken off. A crash in between finds all of it there already.
 
-use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_nats::HeaderMap;
+use maru_schemas::letters::{Letter, State, What};
+use maru_schemas::words;
 use uuid::Uuid;
 
-use crate::publish::{Outgoing, PublishError, Publisher};
-use crate::subject::Subject;
+use super::lane::Shared;
+use super::lease::Lease;
+use super::opened::Opened;
+use super::verdict::Reason;
+use crate::topology::COMMANDS;
 
-/// The headers that say why, beside the message's own.
-const REASON: &str = "maru-dead-reason";
-const DETAIL: &str = "maru-dead-detail";
-const ATTEMPTS: &str = "maru-dead-attempts";
-const SUBJECT: &str = "maru-dead-subject";
-const SEQUENCE: &str = "maru-dead-sequence";
+/// What a letter keeps of its message's headers. Headers of the server are left out, and so is the subject
+/// on which somebody waited.
+const KEPT: &[&str] = &[
+    "ce-id",
+    "ce-type",
+    "ce-source",
+    "ce-time",
+    "ce-subject",
+    "maru-actor",
+    "maru-correlation",
+    "maru-causation",
+    "maru-version",
+    "maru-owner",
+    "maru-fingerprint",
+    "traceparent",
+    "content-type",
+];
 
-/// What is known about a letter beside the message itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct DeadLetter {
-    /// The lane that gave up.
-    pub lane: String,
-    /// Where the message lay.
-    pub subject: String,
-    /// Its sequence there.
-    pub seq: u64,
-    /// How often it was tried.
-    pub attempts: u32,
-    /// Why, as a code.
-    pub reason: String,
-    /// Why, in words.
-    pub detail: String,
+/// The headers that go with a message wherever it is taken.
+pub(crate) fn carried(headers: &HeaderMap) -> Vec<(&'static str, String)> {
+    let header = |name: &&'static str| Some((*name, headers.get(*name)?.as_str().to_owned()));
+    KEPT.iter().filter_map(header).collect()
 }
 
-/// Stores a letter, once. Headers of the server are left out, ours go with it.
-pub(super) async fn store(
-    dead: &Publisher,
-    letter: &DeadLetter,
-    message: &async_nats::Message,
-) -> Result<(), PublishError> {
-    let id = message
-        .headers
-        .as_ref()
-        .and_then(|headers| headers.get("ce-id"))
-        .and_then(|id| Uuid::parse_str(id.as_str()).ok())
-        // A message that was not ours has no id; where it lies is as unique.
-        .unwrap_or_else(|| maru_schemas::ids::named("dead", &format!("{}/{}", letter.subject, letter.seq)));
-    let mut headers: Vec<(&'static str, String)> = [
-        "ce-id",
-        "ce-type",
-        "ce-source",
-        "ce-time",
-        "ce-subject",
-        "maru-actor",
-        "maru-correlation",
-        "maru-causation",
-        "maru-version",
-        "maru-owner",
-        "maru-fingerprint",
-        "traceparent",
-        "content-type",
-    ]
-    .into_iter()
-    .filter_map(|name| Some((name, message.headers.as_ref()?.get(name)?.as_str().to_owned())))
-    .collect();
-    headers.extend([
-        (REASON, letter.reason.clone()),
-        (DETAIL, one_line(&letter.detail)),
-        (ATTEMPTS, letter.attempts.to_string()),
-        (SUBJECT, letter.subject.clone()),
-        (SEQUENCE, letter.seq.to_string()),
-    ]);
-    let outgoing = Outgoing {
-        subject: Subject::Dead { lane: &letter.lane, id }.to_string(),
+/// The id under which a message becomes a letter. One that was not ours has none; where it lies is as unique.
+pub(super) fn letter_id(message: &async_nats::Message, seq: u64) -> Uuid {
+    header(message, "ce-id")
+        .and_then(|id| Uuid::parse_str(&id).ok())
+        .unwrap_or_else(|| maru_schemas::ids::named("dead", &format!("{}/{seq}", message.subject)))
+}
+
+fn header(message: &async_nats::Message, name: &str) -> Option<String> {
+    Some(message.headers.as_ref()?.get(name)?.as_str().to_owned())
+}
+
+/// Gives a message up for good.
+///
+/// # Errors
+/// Why not yet: then the message stays, and all of it is tried again.
+pub(super) async fn bury(shared: &Shared, lease: &Lease, opened: &Opened, reason: &Reason) -> Result<(), Reason> {
+    let is_behind = opened.is_behind;
+    if let Some(delivery) = opened.delivery()
+        && !is_behind
+    {
+        let told = Arc::clone(&shared.handler).give_up(Arc::clone(delivery), reason.clone());
+        told.await?;
+    }
+    if let Some(place) = &opened.place {
+        if is_behind && !place.follow(&shared.store).await.map_err(away)? {
+            return Err(Reason::new("nobody_before", "what it was to wait for is settled"));
+        }
+        if !is_behind {
+            place.take(&shared.store, false).await.map_err(away)?;
+        }
+    }
+    let letter = letter(shared, lease, opened, reason).await?;
+    shared.letters.store(&letter).await.map_err(away)?;
+    if is_behind {
+        // What it waits for may have gone before the letter was there to be found.
+        opened.move_up(shared).await?;
+        tracing::warn!(lane = %shared.name, id = %letter.message, "waits behind an earlier message of its key, which is dead");
+    } else {
+        tracing::error!(lane = %shared.name, subject = %letter.subject, seq = letter.seq, attempts = letter.attempts, %reason, "given up: it is in the dead letters");
+    }
+    metrics::counter!("maru_dead_letters_total", "lane" => shared.name.clone(), "reason" => reason.code).increment(1);
+    Ok(())
+}
+
+/// The letter as it is first stored. Commands may hold what people typed: their letter hides it, and the
+/// whole body is kept in the database for as long as somebody may want to replay it.
+async fn letter(shared: &Shared, lease: &Lease, opened: &Opened, reason: &Reason) -> Result<Letter, Reason> {
+    let message = &lease.message;
+    let is_redacted = shared.stream == COMMANDS;
+    let kind = header(message, "ce-type").unwrap_or_default();
+    let whole = String::from_utf8_lossy(&message.payload);
+    if is_redacted {
+        let kept = shared.letters.keep_body(&shared.name, opened.id, &whole).await;
+        kept.map_err(away)?;
+    }
+    let attempts = opened.delivery().map_or(0, |delivery| delivery.attempt);
+    let what = if opened.is_behind { What::Parked } else { What::Died };
+    let entry = shared.letters.found_out(what, reason, attempts);
+    let headers: BTreeMap<String, String> = KEPT
+        .iter()
+        .filter_map(|name| Some(((*name).to_owned(), header(message, name)?)))
+        .collect();
+    Ok(Letter {
+        number: 0,
+        lane: shared.name.clone(),
+        message: opened.id,
+        key: header(message, "ce-subject").and_then(|key| Uuid::parse_str(&key).ok()),
+        state: if opened.is_behind { State::Behind } else { State::Dead },
+        reason: reason.code.to_owned(),
+        detail: reason.detail.clone(),
+        attempts,
+        died_at: entry.at,
+        replays: 0,
+        subject: message.subject.to_string(),
+        seq: lease.ticket.0,
         headers,
-        body: Bytes::clone(&message.payload),
-        once: true,
-    };
-    dead.publish(outgoing).await.map(|_| ())
+        body: if is_redacted {
+            words::hide(&kind, &message.payload)
+        } else {
+            whole.into_owned()
+        },
+        is_redacted,
+        kind,
+        history: vec![entry],
+    })
 }
 
-/// A header holds one line.
-fn one_line(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .take(1000)
-        .collect()
+/// Something that giving up needs is away.
+pub(super) fn away(error: impl std::error::Error) -> Reason {
+    Reason::from_error("house_out_of_order", &error)
 }

@@ -36,7 +36,12 @@ impl Delivery {
     pub fn decode<M: Message>(&self) -> Result<M, Verdict> {
         serde_json::from_slice(&self.body).map_err(|error| {
             let kind = match Subject::parse(&self.subject) {
-                Some(Subject::Command { kind, .. } | Subject::Job { kind, .. } | Subject::Event { kind, .. }) => kind,
+                Some(
+                    Subject::Command { kind, .. }
+                    | Subject::Job { kind, .. }
+                    | Subject::JobAgain { kind, .. }
+                    | Subject::Event { kind, .. },
+                ) => kind,
                 _ => "",
             };
             if M::KINDS.contains(&kind) {

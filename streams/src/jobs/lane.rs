@@ -4,25 +4,33 @@
 //! was on its way has arrived, because a message dropped on the way waits a whole `ack_wait`. Then what
 //! arrived is run within the grace, and what was not begun goes back to the server.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use apalis_core::error::WorkerError;
 use apalis_core::worker::builder::WorkerBuilder;
 use async_nats::jetstream::Message;
-use tokio::task::JoinHandle;
+use futures_util::future::join_all;
+use tokio::sync::{Notify, RwLock};
+use tokio::task::{AbortHandle, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use super::backend::{Leases, Runner};
+use super::backend::{AbortOnDrop, Leases, Runner};
 use super::delivery::Handler;
+use super::health::Health;
 use super::lease::Held;
 use super::policy::Policy;
 use super::session::{Next, Session, SessionError};
-use super::settle;
+use super::turns::Rank;
+use super::{back, ear, settle};
+use crate::intention::Clock;
+use crate::leases;
+use crate::letters::Letters;
 use crate::nats::Nats;
 use crate::publish::Publisher;
+use crate::schedule::Schedules;
 use crate::store::Store;
-use crate::topology::{ACK_WAIT, Consumer, Reads};
+use crate::topology::{ACK_WAIT, Consumer, DEAD, EVENTS, Reads};
 
 /// How long a stopping puller waits for what may be on its way.
 const SILENCE: Duration = Duration::from_millis(200);
@@ -48,18 +56,57 @@ pub struct Engine {
     pub nats: Nats,
     /// Where attempts are counted.
     pub store: Store,
-    /// Into the dead letters.
-    pub dead: Publisher,
+    /// Into JOBS, for what is moved to the back.
+    pub jobs: Publisher,
+    /// The dead letters.
+    pub letters: Letters,
+    /// Where jobs wait for longer.
+    pub schedules: Schedules,
+    /// The time.
+    pub clock: Clock,
+    /// Whether this process is well.
+    pub health: Health,
+    /// Every handler of the process runs in company; one that is suspected of ending the process runs
+    /// alone.
+    company: Arc<RwLock<()>>,
+}
+
+impl Engine {
+    /// What the lanes of a process share.
+    #[must_use]
+    pub fn new(nats: Nats, store: Store, jobs: Publisher, letters: Letters, clock: Clock) -> Self {
+        Self {
+            schedules: Schedules::start(nats.clone()),
+            nats,
+            store,
+            jobs,
+            letters,
+            clock,
+            health: Health::default(),
+            company: Arc::default(),
+        }
+    }
 }
 
 /// What the tasks of a running lane share.
 pub(super) struct Shared {
     pub(super) name: String,
-    stream: &'static str,
+    pub(super) stream: &'static str,
+    /// What it pulls from; the first one is its own.
+    pub(super) sources: Vec<Consumer>,
     pub(super) handler: Arc<dyn Handler>,
     pub(super) held: Arc<Held>,
     pub(super) store: Store,
-    pub(super) dead: Publisher,
+    pub(super) places: leases::Leases,
+    pub(super) jobs: Publisher,
+    pub(super) letters: Letters,
+    pub(super) clock: Clock,
+    pub(super) health: Health,
+    pub(super) company: Arc<RwLock<()>>,
+    pub(super) ask_anew: Vec<Notify>,
+    /// The task that works; another one if it ended by itself.
+    worker: Mutex<Option<AbortHandle>>,
+    pub(super) schedules: Schedules,
     closing: CancellationToken,
     closed: CancellationToken,
 }
@@ -67,41 +114,57 @@ pub(super) struct Shared {
 /// A lane that runs. Dropping it lets it run on; [`Running::stop`] ends it.
 pub struct Running {
     shared: Arc<Shared>,
-    puller: JoinHandle<()>,
+    pullers: Vec<JoinHandle<()>>,
     heart: JoinHandle<()>,
+    ear: JoinHandle<()>,
     worker: JoinHandle<()>,
 }
 
 impl Lane {
-    /// The consumer it reads through, for the topology.
+    /// The consumers it reads through, for the topology: its own; the one of its back, if there is
+    /// something to wait for; and the one through which operators hand dead letters back to it.
     #[must_use]
-    pub fn consumer(&self) -> Consumer {
-        Consumer {
-            stream: self.stream,
-            name: self.name.clone(),
-            filters: self.filters.clone(),
-            reads: Reads::Settling {
-                max_ack_pending: self.policy.max_ack_pending(),
-            },
-        }
+    pub fn consumers(&self) -> Vec<Consumer> {
+        consumers(self.stream, &self.name, &self.filters, &self.policy)
     }
 
     /// Starts it.
     #[must_use]
     pub fn start(self, engine: &Engine) -> Running {
+        let sources = self.consumers();
+        let closing = CancellationToken::new();
         let shared = Arc::new(Shared {
-            held: Held::new(engine.nats.clone(), self.policy),
+            // What happened to one thing is reacted to in order; commands and jobs answer for themselves.
+            held: Held::new(
+                engine.nats.clone(),
+                self.policy,
+                self.stream == EVENTS,
+                sources.iter().map(rank),
+                closing.clone(),
+            ),
             name: self.name,
             stream: self.stream,
             handler: self.handler,
             store: engine.store.clone(),
-            dead: engine.dead.clone(),
-            closing: CancellationToken::new(),
+            places: leases::Leases::new(engine.store.clone()),
+            jobs: engine.jobs.clone(),
+            letters: engine.letters.clone(),
+            clock: engine.clock.clone(),
+            health: engine.health.clone(),
+            company: Arc::clone(&engine.company),
+            ask_anew: sources.iter().map(|_| Notify::new()).collect(),
+            sources,
+            schedules: engine.schedules.clone(),
+            worker: Mutex::default(),
+            closing,
             closed: CancellationToken::new(),
         });
         Running {
-            puller: tokio::spawn(pull(Arc::clone(&shared))),
+            pullers: (0..shared.sources.len())
+                .map(|source| tokio::spawn(pull(Arc::clone(&shared), source)))
+                .collect(),
             heart: tokio::spawn(beat(Arc::clone(&shared))),
+            ear: tokio::spawn(ear::listen(Arc::clone(&shared))),
             worker: tokio::spawn(run(Arc::clone(&shared))),
             shared,
         }
@@ -115,17 +178,25 @@ impl Running {
         &self.shared.name
     }
 
+    /// Kills the task that works, with everything it runs, as a fault in it would.
+    #[cfg(feature = "testing")]
+    pub fn kill_worker(&self) {
+        self.shared.kill_worker();
+    }
+
     /// Drains it: what runs may finish within the grace, what was not begun goes back.
     pub async fn stop(self, grace: Duration) {
         let Self {
             shared,
-            mut puller,
+            mut pullers,
             heart,
+            ear,
             mut worker,
         } = self;
         shared.closing.cancel();
-        let _ = tokio::time::timeout(SILENCE * 10, &mut puller).await;
-        puller.abort();
+        ear.abort();
+        let _ = tokio::time::timeout(SILENCE * 10, join_all(&mut pullers)).await;
+        pullers.iter().for_each(JoinHandle::abort);
         let finished = tokio::time::timeout(grace, async {
             while shared.held.unsettled() > 0 {
                 tokio::time::sleep(Duration::from_millis(5)).await;
@@ -140,17 +211,51 @@ impl Running {
             .await
             .is_err()
         {
+            shared.kill_worker();
+            let _ = tokio::time::timeout(SILENCE, &mut worker).await;
             worker.abort();
         }
+        // A process that ended now would take along what is on its way back, for as long as the server waits.
+        shared.held.given_back().await;
         heart.abort();
     }
 }
 
+/// What a lane reads through.
+pub(crate) fn consumers(stream: &'static str, lane: &str, filters: &[String], policy: &Policy) -> Vec<Consumer> {
+    let reads = Reads::Settling {
+        max_ack_pending: policy.max_ack_pending(),
+    };
+    let consumer = |stream, name, filters| Consumer {
+        stream,
+        name,
+        filters,
+        reads,
+    };
+    let mut all = vec![consumer(stream, lane.to_owned(), filters.to_vec())];
+    if policy.fair || policy.metered {
+        let (name, filters) = back::consumer_of(lane);
+        all.push(consumer(stream, name, filters));
+    }
+    all.push(consumer(DEAD, format!("redo-{lane}"), vec![format!("redo.{lane}.>")]));
+    all
+}
+
+/// Where a source stands, and how many of it are held at the most. What dead letters come back with runs one
+/// at a time, in the same slots, beside the others.
+fn rank(source: &Consumer) -> (Rank, usize) {
+    match (source.stream, source.name.starts_with("late-")) {
+        (DEAD, _) => (Rank::Back, 1),
+        (_, true) => (Rank::Back, usize::MAX),
+        (_, false) => (Rank::Front, usize::MAX),
+    }
+}
+
 /// Asks for exactly as many messages as there are free slots.
-async fn pull(shared: Arc<Shared>) {
+async fn pull(shared: Arc<Shared>, source: usize) {
     let mut trouble = 0_u32;
     while !shared.closing.is_cancelled() {
-        match pull_session(&shared).await {
+        match pull_session(&shared, source, &mut trouble).await {
             Ok(()) => return,
             Err(error) => {
                 trouble = if matches!(error, SessionError::Reconnected) {
@@ -164,6 +269,11 @@ async fn pull(shared: Arc<Shared>) {
                 } else {
                     tracing::debug!(lane = %shared.name, %error, "pulling anew");
                 }
+                if matches!(error, SessionError::Gone(_))
+                    && let Err(error) = ear::make_anew(&shared, source, false).await
+                {
+                    tracing::debug!(lane = %shared.name, %error, "whether the consumer is there is not known");
+                }
                 let wait = Duration::from_millis(50).saturating_mul(1 << trouble.min(7));
                 let _ = shared.closing.run_until_cancelled(tokio::time::sleep(wait)).await;
             }
@@ -171,37 +281,48 @@ async fn pull(shared: Arc<Shared>) {
     }
 }
 
-async fn pull_session(shared: &Shared) -> Result<(), SessionError> {
+/// Sets `trouble` back as soon as anything is heard.
+async fn pull_session(shared: &Arc<Shared>, source: usize, trouble: &mut u32) -> Result<(), SessionError> {
     let held = &shared.held;
-    let mut session = Session::open(&held.nats, shared.stream, &shared.name, None).await?;
+    let Consumer { stream, name, .. } = &shared.sources[source];
+    let mut session = Session::open(&held.nats, stream, name, None).await?;
     loop {
-        let free = held.free().saturating_sub(session.outstanding());
+        let free = held.free(source).saturating_sub(session.outstanding());
         // Not for every single slot: a quarter of them at a time is as quick and far fewer requests.
         if free > 0 && (session.outstanding() == 0 || free >= held.policy.concurrency.div_ceil(4)) {
             session.request(free).await?;
         }
         tokio::select! {
-            next = session.next() => take(shared, next?),
-            () = held.freed() => {}
+            next = session.next() => {
+                take(shared, next?, source);
+                *trouble = 0;
+            }
+            () = held.freed(source) => {}
+            () = held.rested() => {}
+            () = shared.ask_anew[source].notified() => return Err(SessionError::Gone("asking anew".to_owned())),
             () = shared.closing.cancelled() => break,
         }
     }
     while session.outstanding() > 0
         && let Ok(next) = tokio::time::timeout(SILENCE, session.next()).await
     {
-        take(shared, next?);
+        take(shared, next?, source);
     }
     Ok(())
 }
 
-fn take(shared: &Shared, next: Next) {
+fn take(shared: &Arc<Shared>, next: Next, source: usize) {
     let Next::Message(message) = next else { return };
     let message = Message {
         message: *message,
         context: shared.held.nats.jetstream().clone(),
     };
     match message.info() {
-        Ok(info) => shared.held.admit(message.message.clone(), &info),
+        Ok(info) => {
+            if let Some(too_much) = shared.held.admit(message.message.clone(), &info, source) {
+                tokio::spawn(back::move_back(Arc::clone(shared), too_much));
+            }
+        }
         Err(error) => tracing::error!(lane = %shared.name, %error, "a message without a way to settle it"),
     }
 }
@@ -216,22 +337,40 @@ async fn beat(shared: Arc<Shared>) {
     }
 }
 
-/// Runs the apalis worker, again should it ever end by itself.
-async fn run(shared: Arc<Shared>) {
-    while !shared.closed.is_cancelled() {
-        let stop = shared.closed.clone();
-        let worker = WorkerBuilder::new(shared.name.clone())
-            .backend(Leases(Arc::clone(&shared)))
-            .build(Runner(Arc::clone(&shared)));
-        let ended = worker
-            .run_until(async move {
-                stop.cancelled().await;
-                Ok::<(), WorkerError>(())
-            })
-            .await;
-        if !shared.closed.is_cancelled() {
-            tracing::error!(lane = %shared.name, ?ended, "the worker ended by itself; starting it again");
-            tokio::time::sleep(Duration::from_secs(1)).await;
+impl Shared {
+    // A panic while it is held leaves a whole handle behind.
+    fn kill_worker(&self) {
+        if let Some(worker) = self.worker.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+            worker.abort();
         }
     }
+}
+
+/// Keeps an apalis worker at work: another one, should it ever end by itself or panic.
+async fn run(shared: Arc<Shared>) {
+    while !shared.closed.is_cancelled() {
+        let worker = AbortOnDrop(tokio::spawn(run_worker(Arc::clone(&shared))));
+        *shared.worker.lock().unwrap_or_else(PoisonError::into_inner) = Some(worker.abort_handle());
+        let ended = worker.await;
+        if !shared.closed.is_cancelled() {
+            tracing::error!(lane = %shared.name, ?ended, "the worker ended by itself; starting it again");
+            let _ = shared
+                .closed
+                .run_until_cancelled(tokio::time::sleep(Duration::from_secs(1)))
+                .await;
+        }
+    }
+}
+
+async fn run_worker(shared: Arc<Shared>) -> Result<(), WorkerError> {
+    let stop = shared.closed.clone();
+    let worker = WorkerBuilder::new(shared.name.clone())
+        .backend(Leases(Arc::clone(&shared)))
+        .build(Runner(Arc::clone(&shared)));
+    worker
+        .run_until(async move {
+            stop.cancelled().await;
+            Ok::<(), WorkerError>(())
+        })
+        .await
 }

@@ -1,27 +1,35 @@
 //! Leases: the right to work on one message, for a while.
 //!
-//! A lease is unique and holds one of the lane's slots. Wherever it is dropped (the worker task died,
-//! say), it gives its slot back and tells the server to deliver the message again. While it is held,
+//! A lease is unique; from its turn on it holds one of the lane's slots. Wherever it is dropped (the worker
+//! task died, say), it gives its slot back and tells the server to deliver the message again. While it is held,
 //! the lane's heartbeat keeps the server from giving the message to somebody else, but not for ever:
 //! a handler that hangs past its time loses it.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use async_nats::jetstream::message::Info;
 use futures_util::task::AtomicWaker;
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
 
-use super::policy::Policy;
+use super::breaker::{Breaker, Room};
+use super::policy::{Policy, wait_out};
 use super::settle;
+use super::turns::{Rank, Turns};
 use crate::nats::Nats;
 
 /// How many settled messages a lane remembers. An unclean server brings many of them again, and they
 /// are acknowledged at once instead of being run.
 const REMEMBERED: usize = 65_536;
+/// So many messages anybody may have waiting in front of a fair lane; who asks for little never waits at
+/// the back.
+const SHARE: usize = 16;
 /// How long after its time a handler's lease is still renewed, for settling.
 const GRACE: Duration = Duration::from_secs(15);
 /// How long the server waits before it delivers a dropped message again.
@@ -34,18 +42,40 @@ pub(super) type Ticket = (u64, i128);
 pub(super) struct Held {
     pub(super) nats: Nats,
     pub(super) policy: Policy,
-    in_use: AtomicUsize,
-    freed: Notify,
+    pub(super) breaker: Breaker,
+    /// Whether messages of one key run one after the other.
+    is_ordered: bool,
+    sources: Vec<Source>,
+    keys: Mutex<HashSet<Uuid>>,
+    slots_taken: AtomicUsize,
     running: Mutex<HashMap<Ticket, Running>>,
     done: Mutex<Ring>,
-    ready: Mutex<VecDeque<Lease>>,
+    ready: Mutex<Turns<Lease>>,
     waker: AtomicWaker,
+    closing: CancellationToken,
+    /// How many are let go of, and the server does not know yet.
+    leaving: AtomicUsize,
+    /// What was dropped, on its way back to the server.
+    returning: TaskTracker,
+}
+
+/// One of the consumers that a lane pulls from.
+struct Source {
+    rank: Rank,
+    /// At most so many of it are held.
+    most: usize,
+    /// How many of it are held, running or waiting for their turn.
+    held: AtomicUsize,
+    /// How many more wait on the server, as the last message told.
+    behind: AtomicU64,
+    freed: Notify,
 }
 
 struct Running {
     /// The newest reply subject: after a redelivery an older one no longer counts.
     reply: String,
-    since: Instant,
+    /// Since when it runs; none while it waits for its turn.
+    since: Option<Instant>,
 }
 
 #[derive(Default)]
@@ -60,8 +90,30 @@ pub(super) struct Lease {
     pub(super) message: async_nats::Message,
     pub(super) ticket: Ticket,
     pub(super) deliveries: u64,
+    source: usize,
+    /// What it is about, if order matters: nothing else about it runs until this is settled.
+    key: Option<Uuid>,
+    is_started: AtomicBool,
+    is_held: AtomicBool,
     has_slot: AtomicBool,
     is_settled: AtomicBool,
+    /// Set when it was let go of: the subject to say so on.
+    let_go: OnceLock<String>,
+}
+
+/// Whose message it is, if it says so.
+pub(super) fn member(message: &async_nats::Message) -> Option<Uuid> {
+    id(message, "maru-owner")
+}
+
+/// What a message is about.
+fn key(message: &async_nats::Message) -> Option<Uuid> {
+    id(message, "ce-subject")
+}
+
+fn id(message: &async_nats::Message, header: &str) -> Option<Uuid> {
+    let id = message.headers.as_ref()?.get(header)?;
+    Uuid::parse_str(id.as_str()).ok()
 }
 
 // A panic while one of these locks is held leaves only plain data behind, so it is taken all the same.
@@ -70,119 +122,287 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Held {
-    pub(super) fn new(nats: Nats, policy: Policy) -> Arc<Self> {
+    /// `sources`: each with its rank and how many of it are held at the most.
+    pub(super) fn new(
+        nats: Nats,
+        policy: Policy,
+        is_ordered: bool,
+        sources: impl IntoIterator<Item = (Rank, usize)>,
+        closing: CancellationToken,
+    ) -> Arc<Self> {
+        let source = |(rank, most)| Source {
+            rank,
+            most,
+            held: AtomicUsize::new(0),
+            behind: AtomicU64::new(0),
+            freed: Notify::new(),
+        };
         Arc::new(Self {
             nats,
+            breaker: Breaker::new(policy.breaker),
             policy,
-            in_use: AtomicUsize::new(0),
-            freed: Notify::new(),
+            is_ordered,
+            keys: Mutex::default(),
+            sources: sources.into_iter().map(source).collect(),
+            slots_taken: AtomicUsize::new(0),
             running: Mutex::default(),
             done: Mutex::default(),
             ready: Mutex::default(),
             waker: AtomicWaker::new(),
+            closing,
+            leaving: AtomicUsize::new(0),
+            returning: TaskTracker::new(),
         })
     }
 
-    /// How many more messages could run now.
-    pub(super) fn free(&self) -> usize {
-        self.policy
-            .concurrency
-            .saturating_sub(self.in_use.load(Ordering::Acquire))
+    /// How many more messages could be taken in from a source now.
+    pub(super) fn free(&self, source: usize) -> usize {
+        let source = &self.sources[source];
+        let held = source.held.load(Ordering::Acquire);
+        let most = match source.rank {
+            Rank::Front => self.policy.most_in_front(source.behind.load(Ordering::Relaxed)),
+            Rank::Back => self.policy.concurrency.min(source.most),
+        };
+        match self.breaker.room(Instant::now()) {
+            Room::All => most.saturating_sub(held),
+            Room::Probe => usize::from(self.unsettled() == 0),
+            Room::None(_) | Room::AwaitsProbe => 0,
+        }
+    }
+
+    /// Waits until the breaker's rest is over; for ever, if it is not resting.
+    pub(super) async fn rested(&self) {
+        match self.breaker.room(Instant::now()) {
+            Room::None(until) => tokio::time::sleep_until(until.into()).await,
+            _ => std::future::pending().await,
+        }
     }
 
     /// How many messages are not settled yet.
     pub(super) fn unsettled(&self) -> usize {
-        lock(&self.running).len()
+        lock(&self.running).len() + self.leaving.load(Ordering::Acquire)
     }
 
-    /// Waits until a slot is given back.
-    pub(super) async fn freed(&self) {
-        self.freed.notified().await;
+    /// Waits until a source's place is given back.
+    pub(super) async fn freed(&self, source: usize) {
+        self.sources[source].freed.notified().await;
     }
 
-    /// Takes a delivery in: as a new lease that waits to be run, or, if it is one that we still run or
-    /// have just settled, as news about that.
-    pub(super) fn admit(self: &Arc<Self>, message: async_nats::Message, info: &Info<'_>) {
+    /// Has every puller look again how much there is room for.
+    pub(super) fn look_again(&self) {
+        self.sources.iter().for_each(|source| source.freed.notify_one());
+    }
+
+    /// Does something that a stop waits for.
+    pub(super) fn before_the_end(&self, work: impl Future<Output = ()> + Send + 'static) {
+        // Outside a runtime (a process that is ending) it cannot be done any more.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            self.returning.spawn_on(work, &runtime);
+        }
+    }
+
+    /// Takes a delivery in: as a new lease that waits for its turn, or, if it is one that we still hold or
+    /// have just settled, as news about that. Returns a lease that its member has too many of in front.
+    pub(super) fn admit(
+        self: &Arc<Self>,
+        message: async_nats::Message,
+        info: &Info<'_>,
+        source: usize,
+    ) -> Option<Lease> {
         let ticket = (info.stream_sequence, info.published.unix_timestamp_nanos());
         let deliveries = u64::try_from(info.delivered).unwrap_or(1);
         let reply = message.reply.as_ref().map(ToString::to_string).unwrap_or_default();
         if lock(&self.done).known.contains(&ticket) {
             let nats = self.nats.clone();
             tokio::spawn(async move { settle::acknowledge(&nats, &reply).await });
-            return;
+            return None;
         }
         {
             let mut running = lock(&self.running);
             if let Some(ours) = running.get_mut(&ticket) {
-                ours.reply = reply;
-                return;
+                if ours.since.is_none_or(|since| since.elapsed() < self.longest()) {
+                    ours.reply = reply;
+                } else {
+                    // It hangs here where nothing can stop it, and its lease is over: to somebody else, if
+                    // there is anybody.
+                    let nats = self.nats.clone();
+                    tokio::spawn(async move { settle::hand_back(&nats, &reply, wait_out(deliveries)).await });
+                }
+                return None;
             }
-            running.insert(
-                ticket,
-                Running {
-                    reply,
-                    since: Instant::now(),
-                },
-            );
+            running.insert(ticket, Running { reply, since: None });
         }
-        self.in_use.fetch_add(1, Ordering::AcqRel);
-        lock(&self.ready).push_back(Lease {
+        self.sources[source].held.fetch_add(1, Ordering::AcqRel);
+        self.sources[source].behind.store(info.pending, Ordering::Relaxed);
+        let member = member(&message);
+        let key = self.is_ordered.then(|| key(&message)).flatten();
+        let lease = Lease {
             held: Arc::clone(self),
             message,
             ticket,
             deliveries,
-            has_slot: AtomicBool::new(true),
+            source,
+            key,
+            is_started: AtomicBool::new(false),
+            is_held: AtomicBool::new(true),
+            has_slot: AtomicBool::new(false),
             is_settled: AtomicBool::new(false),
-        });
-        self.waker.wake();
-    }
-
-    /// The next lease to run, or a promise to wake the caller when there is one.
-    pub(super) fn next_or_wake(&self, waker: &Waker) -> Option<Lease> {
-        if let Some(lease) = lock(&self.ready).pop_front() {
+            let_go: OnceLock::new(),
+        };
+        let rank = self.sources[source].rank;
+        let mut ready = lock(&self.ready);
+        // With nobody behind there is nobody to make way for.
+        let is_too_much = self.policy.fair
+            && rank == Rank::Front
+            && info.pending > 0
+            && ready.in_front(member) >= self.policy.concurrency.max(SHARE);
+        if is_too_much {
             return Some(lease);
         }
-        self.waker.register(waker);
-        lock(&self.ready).pop_front()
+        ready.push(rank, member, lease);
+        drop(ready);
+        self.waker.wake();
+        None
+    }
+
+    /// The next lease to run, with a slot; or a promise to wake the caller when there is one.
+    pub(super) fn next_or_wake(&self, waker: &Waker) -> Option<Lease> {
+        self.next().or_else(|| {
+            self.waker.register(waker);
+            self.next()
+        })
+    }
+
+    fn next(&self) -> Option<Lease> {
+        // One task asks, so between looking and taking slots can only become free.
+        if self.slots_taken.load(Ordering::Acquire) >= self.policy.concurrency {
+            return None;
+        }
+        let mut keys = lock(&self.keys);
+        let is_free = |lease: &Lease| lease.key.is_none_or(|key| !keys.contains(&key));
+        let lease = lock(&self.ready).pop(is_free)?;
+        keys.extend(lease.key);
+        lease.is_started.store(true, Ordering::Release);
+        self.slots_taken.fetch_add(1, Ordering::AcqRel);
+        lease.has_slot.store(true, Ordering::Release);
+        Some(lease)
     }
 
     /// Leases that nobody has begun to run; dropping them returns them to the server.
     pub(super) fn take_unstarted(&self) -> Vec<Lease> {
-        lock(&self.ready).drain(..).collect()
+        lock(&self.ready).drain()
+    }
+
+    /// Waits until the server knows of everything that was dropped, but not long: a handler that blocks its
+    /// thread cannot be dropped, and a server that is away will find out by itself.
+    pub(super) async fn given_back(&self) {
+        self.returning.close();
+        let _ = tokio::time::timeout(DROPPED, async {
+            while self.unsettled() > 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            self.returning.wait().await;
+        })
+        .await;
+    }
+
+    /// How long a lease is renewed at most.
+    fn longest(&self) -> Duration {
+        self.policy.timeout + GRACE
     }
 
     /// The subjects to tell the server on that their messages are still being worked on.
     pub(super) fn still_running(&self) -> Vec<String> {
-        let longest = self.policy.timeout + GRACE;
+        let longest = self.longest();
         lock(&self.running)
             .values()
-            .filter(|running| running.since.elapsed() < longest)
+            .filter(|running| running.since.is_none_or(|since| since.elapsed() < longest))
             .map(|running| running.reply.clone())
             .collect()
     }
 }
 
 impl Lease {
+    /// Whether something may be known of it from before: it was delivered before, or waited elsewhere.
+    pub(super) fn comes_again(&self) -> bool {
+        self.deliveries > 1 || self.message.subject.starts_with("late.")
+    }
+
+    /// Its handler begins now; until here it waited for its turn.
+    pub(super) fn begins(&self) {
+        if let Some(running) = lock(&self.held.running).get_mut(&self.ticket) {
+            running.since = Some(Instant::now());
+        }
+    }
+
     /// The newest subject to settle the message on.
     pub(super) fn reply(&self) -> String {
+        if let Some(reply) = self.let_go.get() {
+            return reply.clone();
+        }
         lock(&self.held.running)
             .get(&self.ticket)
             .map(|running| running.reply.clone())
             .unwrap_or_default()
     }
 
+    /// Waits until its lane is told to stop.
+    pub(super) async fn closing(&self) {
+        self.held.closing.cancelled().await;
+    }
+
     /// Gives the slot back; the message itself is still ours to settle.
     pub(super) fn free_slot(&self) {
         if self.has_slot.swap(false, Ordering::AcqRel) {
-            self.held.in_use.fetch_sub(1, Ordering::AcqRel);
-            self.held.freed.notify_one();
+            self.held.slots_taken.fetch_sub(1, Ordering::AcqRel);
+            self.held.waker.wake();
+        }
+        if self.is_held.swap(false, Ordering::AcqRel) {
+            let source = &self.held.sources[self.source];
+            source.held.fetch_sub(1, Ordering::AcqRel);
+            source.freed.notify_one();
+        }
+    }
+
+    /// Lets the next message of the same key run.
+    fn free_key(&self) {
+        if let Some(key) = &self.key
+            && self.is_started.swap(false, Ordering::AcqRel)
+        {
+            lock(&self.held.keys).remove(key);
+            self.held.waker.wake();
+        }
+    }
+
+    /// The message is to come again, and may do so before we hear that the server knows: from here on its
+    /// next delivery is another lease, and not news about this one.
+    pub(super) fn let_go(&self) {
+        if self.let_go.get().is_some() {
+            return;
+        }
+        self.held.leaving.fetch_add(1, Ordering::AcqRel);
+        let left = lock(&self.held.running).remove(&self.ticket);
+        let _ = self.let_go.set(left.map(|running| running.reply).unwrap_or_default());
+    }
+
+    /// It is none of the lane's any more.
+    fn leave(&self) {
+        if self.let_go.get().is_some() {
+            self.held.leaving.fetch_sub(1, Ordering::AcqRel);
+        } else {
+            lock(&self.held.running).remove(&self.ticket);
+        }
+        // Where the breaker lets one through only when nothing is unsettled, this may be the moment.
+        if self.held.breaker.room(Instant::now()) != Room::All {
+            self.held.look_again();
         }
     }
 
     /// The server knows the message's fate. `finished`: for good, so a redelivery need not be run.
     pub(super) fn settled(&self, finished: bool) {
         self.is_settled.store(true, Ordering::Release);
-        lock(&self.held.running).remove(&self.ticket);
+        self.leave();
+        self.free_key();
         if finished {
             let mut done = lock(&self.held.done);
             if done.known.insert(self.ticket) {
@@ -200,15 +420,16 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         self.free_slot();
+        self.free_key();
         if self.is_settled.load(Ordering::Acquire) {
             return;
         }
+        self.let_go();
         let reply = self.reply();
-        lock(&self.held.running).remove(&self.ticket);
+        self.leave();
         let nats = self.held.nats.clone();
-        // Outside a runtime (a process that is ending) the server's own wait does the same, later.
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move { settle::hand_back(&nats, &reply, DROPPED).await });
-        }
+        // Where this is not done any more the server's own wait does the same, later.
+        self.held
+            .before_the_end(async move { settle::hand_back(&nats, &reply, DROPPED).await });
     }
 }

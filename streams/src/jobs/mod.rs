@@ -14,22 +14,33 @@
 //! [`backend`] and the run loop in [`lane`] is free of apalis' types.
 
 mod attempts;
+mod back;
 mod backend;
+pub(crate) mod breaker;
+pub mod canary;
 mod dead;
 mod delivery;
+mod ear;
+mod gate;
+mod health;
 mod lane;
 mod lease;
-mod policy;
+mod opened;
+pub(crate) mod policy;
+mod redo;
+mod run;
 mod session;
 mod settle;
+mod turns;
 mod verdict;
-mod watch;
 mod work;
 
-pub use dead::DeadLetter;
+pub use breaker::Trip;
+pub(crate) use dead::carried;
 pub use delivery::{Delivery, Handler};
+pub use health::Health;
+pub(crate) use lane::consumers;
 pub use lane::{Engine, Lane, Running};
-pub use policy::Policy;
+pub use policy::{Policy, Rate};
 pub use session::{Next, Session, SessionError};
 pub use verdict::{Reason, Verdict};
-pub use watch::watch;

@@ -18,6 +18,8 @@ use crate::nats::Nats;
 const EXPIRES: Duration = Duration::from_secs(30);
 /// How often the server says that it is alive while nothing comes.
 const HEARTBEAT: Duration = Duration::from_secs(5);
+/// How long a reader that stops tries to say so.
+const HAND_OVER: Duration = Duration::from_secs(1);
 
 /// Pull requests on one consumer.
 pub struct Session {
@@ -85,6 +87,31 @@ impl Session {
             outstanding: 0,
             connects,
         })
+    }
+
+    /// Goes on as the reader that the group served before, so that it need not wait until the server
+    /// takes that one for gone.
+    #[must_use]
+    pub fn pinned(mut self, pin: Option<String>) -> Self {
+        self.pin = pin;
+        self
+    }
+
+    /// Who the server takes this for, in a group that serves one reader at a time.
+    #[must_use]
+    pub fn pin(&self) -> Option<String> {
+        self.pin.clone()
+    }
+
+    /// Lets another reader of the group be served at once, if this is the one that is: otherwise the
+    /// server would wait until it takes this one for gone. Best effort.
+    pub async fn hand_over(&self, stream: &str, consumer: &str) {
+        let (Some(group), Some(_)) = (self.group, &self.pin) else {
+            return;
+        };
+        let request = serde_json::json!({ "group": group }).to_string();
+        let subject = format!("$JS.API.CONSUMER.UNPIN.{stream}.{consumer}");
+        let _ = timeout(HAND_OVER, self.nats.client().request(subject, request.into())).await;
     }
 
     /// How many requested messages have not come yet.

@@ -14,6 +14,8 @@ const CONFIRM: Duration = Duration::from_secs(2);
 const TRIES: u32 = 3;
 /// How long the server may be away before a settlement is left to the redelivery.
 const AWAY: Duration = Duration::from_secs(10);
+/// The same for a lane that is told to stop.
+const AWAY_AT_THE_END: Duration = Duration::from_secs(1);
 
 async fn tell(nats: &Nats, reply: &str, what: String) -> bool {
     if reply.is_empty() || !nats.is_connected() {
@@ -35,8 +37,16 @@ async fn settle(nats: &Nats, lease: &Lease, what: String, finished: bool) {
         }
         // Lost on the way: as soon as the connection is back, the next try is worth making.
         let mut connects = nats.connects();
-        if !nats.is_connected() && tokio::time::timeout(AWAY, connects.changed()).await.is_err() {
-            break;
+        let at_the_end = async {
+            lease.closing().await;
+            tokio::time::sleep(AWAY_AT_THE_END).await;
+        };
+        if !nats.is_connected() {
+            tokio::select! {
+                _ = connects.changed() => {}
+                () = tokio::time::sleep(AWAY) => break,
+                () = at_the_end => break,
+            }
         }
     }
     metrics::counter!("maru_lane_unconfirmed_acks_total").increment(1);
@@ -54,6 +64,7 @@ pub(super) async fn ack(nats: &Nats, lease: &Lease) {
 
 /// It is to come again after a while.
 pub(super) async fn nak(nats: &Nats, lease: &Lease, wait: Duration) {
+    lease.let_go();
     settle(nats, lease, delayed(wait), false).await;
 }
 

@@ -15,6 +15,8 @@ pub enum Verdict {
     /// Not now, because something in the house is away: look again when it may be back. Counts as no
     /// attempt, and is never given up.
     Later(Reason),
+    /// Not until somebody does something about it (a top-up, say): it waits aside, in nobody's way.
+    Hold(Reason),
     /// It failed and may work next time; after as many retries as the policy has it is dead.
     Retry {
         /// Why.
@@ -79,6 +81,7 @@ impl Verdict {
             Self::Already => "already",
             Self::Snooze(..) => "snooze",
             Self::Later(_) => "later",
+            Self::Hold(_) => "hold",
             Self::Retry { .. } => "retry",
             Self::Refuse(_) => "refuse",
             Self::Poison(_) => "poison",

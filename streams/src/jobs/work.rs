@@ -1,44 +1,44 @@
 //! From a lease to a settled message: read it, run the handler within its time, give the slot back,
 //! and do to the message what the verdict says.
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use futures_util::FutureExt;
-use maru_schemas::envelope::Envelope;
 use tracing::Instrument;
-use uuid::Uuid;
 
-use super::dead::{self, DeadLetter};
-use super::delivery::Delivery;
+use super::dead::bury;
 use super::lane::Shared;
 use super::lease::Lease;
-use super::policy::wait_out;
+use super::opened::{Opened, as_job, open};
+use super::policy::{LONGEST, wait_out};
+use super::run::run;
 use super::verdict::{Reason, Verdict};
-use super::{attempts, settle};
+use super::{attempts, back, canary, redo, settle};
 
 pub(super) async fn work(shared: Arc<Shared>, lease: Lease) {
     let started = Instant::now();
-    let read = read(&shared, &lease).await;
-    let span = match &read {
-        Ok(delivery) => tracing::info_span!(
+    let mut opened = open(&shared, &lease).await;
+    let span = match opened.delivery() {
+        Some(delivery) => tracing::info_span!(
             "work",
             lane = %shared.name,
             id = %delivery.envelope.id,
             correlation = %delivery.envelope.correlation,
             attempt = delivery.attempt,
         ),
-        Err(_) => tracing::info_span!("work", lane = %shared.name, seq = lease.ticket.0),
+        None => tracing::info_span!("work", lane = %shared.name, seq = lease.ticket.0),
     };
     async {
-        let (delivery, verdict) = match read {
-            Ok(delivery) => {
-                let delivery = Arc::new(delivery);
-                let verdict = handle(&shared, &delivery).await;
-                (Some(delivery), verdict)
+        let verdict = match &mut opened.work {
+            Ok(_) if opened.is_behind => Verdict::Poison(Reason::new(
+                "behind",
+                "an earlier message of its key is dead; it follows when that one is settled",
+            )),
+            Ok(delivery) if canary::is_canary(&delivery.envelope) => {
+                canary::hear(&shared.store, &shared.clock, &shared.name, &delivery.envelope).await
             }
-            Err(verdict) => (None, verdict),
+            Ok(delivery) => run(&shared, &lease, delivery, opened.counted_as, opened.tried).await,
+            Err(known) => known.take().unwrap_or(Verdict::Already),
         };
         // From here on the handler's work is over: the next message may begin while this one is settled.
         lease.free_slot();
@@ -47,59 +47,20 @@ pub(super) async fn work(shared: Arc<Shared>, lease: Lease) {
         metrics::counter!("maru_lane_messages_total", "lane" => lane.clone(), "verdict" => verdict.label())
             .increment(1);
         metrics::histogram!("maru_lane_handler_seconds", "lane" => lane).record(started.elapsed());
-        conclude(&shared, &lease, delivery, verdict).await;
+        conclude(&shared, &lease, &opened, verdict).await;
     }
     .instrument(span)
     .await;
 }
 
-async fn read(shared: &Shared, lease: &Lease) -> Result<Delivery, Verdict> {
-    let headers = lease.message.headers.as_ref();
-    let envelope = Envelope::read(|name| headers?.get(name).map(|value| value.as_str()))
-        .map_err(|error| Verdict::Poison(Reason::from_error("undecodable", &error)))?;
-    // The first delivery is the first attempt; only a later one has anything to look up.
-    let failures = if lease.deliveries > 1 {
-        attempts::failures(&shared.store, &shared.name, envelope.id)
-            .await
-            .map_err(Verdict::later)?
-    } else {
-        0
-    };
-    Ok(Delivery {
-        subject: lease.message.subject.to_string(),
-        envelope,
-        body: lease.message.payload.clone(),
-        seq: lease.ticket.0,
-        attempt: failures + 1,
-    })
-}
-
-async fn handle(shared: &Shared, delivery: &Arc<Delivery>) -> Verdict {
-    let handler = Arc::clone(&shared.handler);
-    let run = async { handler.handle(Arc::clone(delivery)).await };
-    // AssertUnwindSafe: what the handler shares with others is behind its own locks or in the database.
-    let run = AssertUnwindSafe(run).catch_unwind();
-    match tokio::time::timeout(shared.held.policy.timeout, run).await {
-        Ok(Ok(verdict)) => verdict,
-        Ok(Err(_)) => Verdict::Retry {
-            reason: Reason::new("panicked", "the handler panicked; the log has the place"),
-            at_least: None,
-        },
-        Err(_) => Verdict::Retry {
-            reason: Reason::new("timed_out", format!("no end after {:?}", shared.held.policy.timeout)),
-            at_least: None,
-        },
-    }
-}
-
-async fn conclude(shared: &Shared, lease: &Lease, delivery: Option<Arc<Delivery>>, verdict: Verdict) {
+async fn conclude(shared: &Shared, lease: &Lease, opened: &Opened, verdict: Verdict) {
     let nats = &shared.held.nats;
-    let attempt = delivery.as_ref().map_or(0, |delivery| delivery.attempt);
+    let attempt = opened.delivery().map_or(0, |delivery| delivery.attempt);
     match verdict {
-        Verdict::Done | Verdict::Already => settle::ack(nats, lease).await,
+        Verdict::Done | Verdict::Already => finish(shared, lease, opened, None).await,
         Verdict::Refuse(reason) => {
             tracing::info!(lane = %shared.name, %reason, "refused");
-            settle::ack(nats, lease).await;
+            finish(shared, lease, opened, Some(&reason)).await;
         }
         Verdict::Snooze(wait, reason) => {
             tracing::debug!(lane = %shared.name, %reason, "not now");
@@ -109,65 +70,87 @@ async fn conclude(shared: &Shared, lease: &Lease, delivery: Option<Arc<Delivery>
             tracing::warn!(lane = %shared.name, %reason, "waiting until the house is in order");
             settle::nak(nats, lease, wait_out(lease.deliveries)).await;
         }
+        // A letter has its own place to wait, where people see it.
+        Verdict::Hold(reason) if opened.letter.is_some() => give_up(shared, lease, opened, &reason).await,
+        Verdict::Hold(reason) => {
+            tracing::info!(lane = %shared.name, %reason, "waits aside");
+            back::hold(shared, lease).await;
+        }
         Verdict::Retry { reason, at_least } => {
-            if attempt <= shared.held.policy.retries
-                && let Some(delivery) = &delivery
-            {
-                retry(shared, lease, delivery.envelope.id, attempt, &reason, at_least).await;
+            if attempt > 0 && attempt <= shared.held.policy.retries {
+                retry(shared, lease, opened, attempt, &reason, at_least).await;
             } else {
-                bury(shared, lease, delivery, reason).await;
+                give_up(shared, lease, opened, &reason).await;
             }
         }
-        Verdict::Poison(reason) => bury(shared, lease, delivery, reason).await,
+        Verdict::Poison(reason) => give_up(shared, lease, opened, &reason).await,
+    }
+}
+
+/// It took effect, or was answered.
+async fn finish(shared: &Shared, lease: &Lease, opened: &Opened, refused: Option<&Reason>) {
+    let finished = match &opened.letter {
+        Some(found) => redo::resolve(shared, opened, found, refused).await,
+        None if opened.is_awaited && opened.delivery().is_some() => opened.let_pass(shared).await,
+        None => Ok(()),
+    };
+    match finished {
+        Ok(()) => settle::ack(&shared.held.nats, lease).await,
+        Err(why) => not_yet(shared, lease, &why).await,
     }
 }
 
 async fn retry(
     shared: &Shared,
     lease: &Lease,
-    id: Uuid,
+    opened: &Opened,
     attempt: u32,
     reason: &Reason,
-    at_least: Option<std::time::Duration>,
+    at_least: Option<Duration>,
 ) {
     let wait = shared.held.policy.wait_after(attempt).max(at_least.unwrap_or_default());
-    tracing::info!(lane = %shared.name, %id, attempt, %reason, ?wait, "trying again");
-    if let Err(error) = attempts::note(&shared.store, &shared.name, id, attempt, reason.code).await {
+    tracing::info!(lane = %shared.name, id = %opened.id, attempt, %reason, ?wait, "trying again");
+    // Stored first, counted and settled then: a crash in between finds the schedule.
+    let is_long = wait > LONGEST.mul_f64(1.25) && shared.held.policy.longest_retry > LONGEST;
+    let job = opened.delivery().filter(|_| is_long && opened.letter.is_none());
+    let job = job.and_then(|delivery| Some((as_job(&delivery.subject)?.0, delivery)));
+    if let Some((kind, delivery)) = job
+        && let Err(error) = shared.schedules.job(kind, delivery, attempt, wait).await
+    {
+        tracing::warn!(lane = %shared.name, %error, "a job could not be put off; it comes again soon");
+        return settle::nak(&shared.held.nats, lease, wait_out(lease.deliveries)).await;
+    }
+    if let Err(error) = attempts::note(&shared.store, &shared.name, opened.counted_as, attempt, reason.code).await {
         // Then this attempt counts for nothing, which is the harmless direction.
         tracing::warn!(%error, "an attempt could not be counted");
     }
-    settle::nak(&shared.held.nats, lease, wait).await;
+    if let Some(place) = opened.place.as_ref().filter(|_| opened.letter.is_none())
+        && let Err(error) = place.take(&shared.store, true).await
+    {
+        // The later ones cannot look whether it is their turn either, as long as the database is away.
+        tracing::warn!(%error, "later messages of its key may overtake it");
+    }
+    if job.is_some() {
+        settle::ack(&shared.held.nats, lease).await;
+    } else {
+        settle::nak(&shared.held.nats, lease, wait).await;
+    }
 }
 
-/// Gives a message up: tells whoever waits, stores the letter, takes the message off. If any of it
-/// does not work, the message stays and all of it is tried again.
-async fn bury(shared: &Shared, lease: &Lease, delivery: Option<Arc<Delivery>>, reason: Reason) {
-    let attempts = delivery.as_ref().map_or(0, |delivery| delivery.attempt);
-    if let Some(delivery) = delivery {
-        let told = Arc::clone(&shared.handler).give_up(delivery, reason.clone()).await;
-        if let Err(why) = told {
-            tracing::warn!(lane = %shared.name, reason = %why, "cannot give up yet");
-            return settle::nak(&shared.held.nats, lease, wait_out(lease.deliveries)).await;
-        }
-    }
-    let letter = DeadLetter {
-        lane: shared.name.clone(),
-        subject: lease.message.subject.to_string(),
-        seq: lease.ticket.0,
-        attempts,
-        reason: reason.code.to_owned(),
-        detail: reason.detail.clone(),
+/// Gives a message up, for the first time or again. If any of it does not work, the message stays and all
+/// of it is tried again.
+async fn give_up(shared: &Shared, lease: &Lease, opened: &Opened, reason: &Reason) {
+    let given_up = match &opened.letter {
+        Some(found) => redo::fail_again(shared, opened, found, reason).await,
+        None => bury(shared, lease, opened, reason).await,
     };
-    match dead::store(&shared.dead, &letter, &lease.message).await {
-        Ok(()) => {
-            tracing::error!(lane = %shared.name, subject = %letter.subject, seq = letter.seq, attempts, %reason, "given up: it is in the dead letters");
-            metrics::counter!("maru_dead_letters_total", "lane" => shared.name.clone(), "reason" => reason.code)
-                .increment(1);
-            settle::term(&shared.held.nats, lease, reason.code).await;
-        }
-        Err(error) => {
-            tracing::warn!(lane = %shared.name, %error, "a dead letter could not be stored; the message stays");
-            settle::nak(&shared.held.nats, lease, wait_out(lease.deliveries)).await;
-        }
+    match given_up {
+        Ok(()) => settle::term(&shared.held.nats, lease, reason.code).await,
+        Err(why) => not_yet(shared, lease, &why).await,
     }
+}
+
+async fn not_yet(shared: &Shared, lease: &Lease, why: &Reason) {
+    tracing::warn!(lane = %shared.name, reason = %why, "cannot be settled yet; it will come again");
+    settle::nak(&shared.held.nats, lease, wait_out(lease.deliveries)).await;
 }

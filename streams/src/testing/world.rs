@@ -4,16 +4,18 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use async_nats::jetstream;
 use jiff::{SignedDuration, Timestamp};
 use tempfile::TempDir;
 
 use crate::intention::{Clock, Intend};
 use crate::jobs::Engine;
+use crate::letters::Letters;
 use crate::nats::Nats;
 use crate::publish::Publisher;
 use crate::server::{self, NatsServer, ServerOptions};
 use crate::store::Store;
-use crate::topology::{self, COMMANDS, Consumer, DEAD, EVENTS, JOBS, Size};
+use crate::topology::{self, COMMANDS, Consumer, EVENTS, JOBS, Size};
 use crate::write::outbox::Outbox;
 
 /// An installation that goes away with the test.
@@ -77,17 +79,20 @@ impl World {
             _ => format!("{engine}{}", folder.path().join("db").display()),
         };
         let store = Store::open(&url, None).await.expect("a database");
-        let dead = Publisher::start(nats.clone(), DEAD);
+        let clock = MovableClock::default();
+        let jobs = Publisher::start(nats.clone(), JOBS);
         Self {
             commands: Publisher::start(nats.clone(), COMMANDS),
-            jobs: Publisher::start(nats.clone(), JOBS),
+            jobs: jobs.clone(),
             events: Publisher::start(nats.clone(), EVENTS),
-            engine: Engine {
-                nats: nats.clone(),
-                store: store.clone(),
-                dead,
-            },
-            clock: MovableClock::default(),
+            engine: Engine::new(
+                nats.clone(),
+                store.clone(),
+                jobs.clone(),
+                Letters::new(nats.clone(), store.clone(), clock.clock()),
+                clock.clock(),
+            ),
+            clock,
             server,
             nats,
             store,
@@ -118,6 +123,33 @@ impl World {
         topology::apply(&self.nats, consumers, SIZE)
             .await
             .expect("the topology");
+    }
+
+    /// How many messages of a consumer are not settled; asked again while the server is away.
+    pub async fn unsettled(&self, stream: &str, consumer: &str) -> u64 {
+        for _ in 0..100 {
+            if let Ok(info) = topology::consumer_info(&self.nats, stream, consumer).await {
+                return info.num_pending + info.num_ack_pending as u64;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("the server does not tell about {consumer}");
+    }
+
+    /// Lets the server give up sooner on a worker that is gone, so that a test of it is quick. A running
+    /// handler is looked after as seldom as always: this is for work that is shorter.
+    pub async fn shorten_ack_wait(&self, consumer: &Consumer, ack_wait: Duration) {
+        let info = topology::consumer_info(&self.nats, consumer.stream, &consumer.name)
+            .await
+            .expect("the consumer");
+        let config = jetstream::consumer::Config {
+            ack_wait,
+            ..info.config
+        };
+        let js = self.nats.jetstream();
+        js.create_consumer_on_stream(config, consumer.stream)
+            .await
+            .expect("it is changed");
     }
 
     /// How many messages a stream holds; asked again while the server is away.

@@ -1,14 +1,17 @@
 //! What a fold sees: the rows as they will be after the events before it, though nothing is written
 //! until the whole batch is folded. Owners' rows can be read, never written.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use uuid::Uuid;
 
-use crate::store::{Key, Part, Store, StoreError};
+use super::colour::Colour;
+use crate::store::{Field, Key, Part, Store, StoreError};
 
 /// Why an event could not be folded. The view waits and tries again; it never skips.
 #[derive(Debug, thiserror::Error)]
@@ -38,13 +41,51 @@ pub enum FoldError {
     /// What the event speaks of is not where its owner should keep it.
     #[error("the owner has no {0}")]
     NotThere(&'static str),
+    /// Only while rows are gathered: it will be read together with others, and folded again.
+    #[error("a row was not read yet")]
+    NotReadYet,
 }
 
-/// The rows of one view during one batch.
+/// Rows that are remembered from one batch to the next, at most.
+const KNOWN: usize = 8192;
+
+/// The rows of one colour of a view, as its only reader sees them.
 pub struct Rows {
     view: &'static str,
+    colour: Colour,
     store: Store,
-    changed: HashMap<Key, Option<serde_json::Value>>,
+    changed: HashMap<Key, Option<Value>>,
+    /// What was read or written before. Nobody else writes these rows: if somebody did, the mark has
+    /// moved, nothing of this can be committed, and the reading begins anew with new rows.
+    known: Mutex<HashMap<Key, Option<Value>>>,
+    /// Owners' rows as they were during this batch. They were read after every event of it had come, so
+    /// they are at least as new as any of them.
+    owned: Mutex<HashMap<Key, Option<Value>>>,
+    /// While rows are gathered: those that folds asked for and that are not known yet.
+    gathered: Option<Mutex<HashSet<Wanted>>>,
+}
+
+/// A row that a fold asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Wanted {
+    Own(Key),
+    OwnersDoc(Key),
+    OwnersState(Key),
+}
+
+impl Wanted {
+    const fn key(&self) -> &Key {
+        match self {
+            Self::Own(key) | Self::OwnersDoc(key) | Self::OwnersState(key) => key,
+        }
+    }
+
+    const fn field(&self) -> Field {
+        match self {
+            Self::Own(_) | Self::OwnersDoc(_) => Field::Doc,
+            Self::OwnersState(_) => Field::State,
+        }
+    }
 }
 
 /// A key part that sorts the newest first when read forward.
@@ -53,12 +94,20 @@ pub fn newest_first(at: Timestamp) -> i64 {
     i64::MAX - at.as_millisecond()
 }
 
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Rows {
-    pub(super) fn new(view: &'static str, store: Store) -> Self {
+    pub(super) fn new(view: &'static str, colour: Colour, store: Store) -> Self {
         Self {
             view,
+            colour,
             store,
             changed: HashMap::new(),
+            known: Mutex::default(),
+            owned: Mutex::default(),
+            gathered: None,
         }
     }
 
@@ -67,11 +116,38 @@ impl Rows {
     /// # Errors
     /// When the database does not answer.
     pub async fn get<T: DeserializeOwned>(&self, key: &Key) -> Result<Option<T>, FoldError> {
-        match self.changed.get(key) {
-            Some(Some(doc)) => Ok(Some(serde_json::from_value(doc.clone()).map_err(StoreError::Row)?)),
-            Some(None) => Ok(None),
-            None => Ok(self.store.get(key).await?),
+        self.read(self.colour.key(key)).await
+    }
+
+    async fn read<T: DeserializeOwned>(&self, key: Key) -> Result<Option<T>, FoldError> {
+        let doc = match self.changed.get(&key) {
+            Some(doc) => doc.clone(),
+            None => self.look(Wanted::Own(key)).await?,
+        };
+        doc.map(|doc| serde_json::from_value(doc).map_err(|error| StoreError::Row(error).into()))
+            .transpose()
+    }
+
+    /// Where what is read is remembered.
+    fn remembered(&self, wanted: &Wanted) -> MutexGuard<'_, HashMap<Key, Option<Value>>> {
+        match wanted {
+            Wanted::Own(_) => locked(&self.known),
+            Wanted::OwnersDoc(_) | Wanted::OwnersState(_) => locked(&self.owned),
         }
+    }
+
+    async fn look(&self, wanted: Wanted) -> Result<Option<Value>, FoldError> {
+        if let Some(doc) = self.remembered(&wanted).get(wanted.key()) {
+            return Ok(doc.clone());
+        }
+        if let Some(gathered) = &self.gathered {
+            locked(gathered).insert(wanted);
+            return Err(FoldError::NotReadYet);
+        }
+        let mut docs = self.store.many(&[wanted.key()], wanted.field()).await?;
+        let doc = docs.pop().flatten();
+        self.remembered(&wanted).insert(wanted.key().clone(), doc.clone());
+        Ok(doc)
     }
 
     /// Writes a row of the view.
@@ -79,14 +155,24 @@ impl Rows {
     /// # Errors
     /// When it does not serialise.
     pub fn put(&mut self, key: Key, doc: &impl Serialize) -> Result<(), FoldError> {
+        self.write(self.colour.key(&key), doc)
+    }
+
+    fn write(&mut self, key: Key, doc: &impl Serialize) -> Result<(), FoldError> {
         let doc = serde_json::to_value(doc).map_err(FoldError::Write)?;
+        // A row that is known not to be there is written at half the price.
+        if let Some(gathered) = &self.gathered
+            && !locked(&self.known).contains_key(&key)
+        {
+            locked(gathered).insert(Wanted::Own(key.clone()));
+        }
         self.changed.insert(key, Some(doc));
         Ok(())
     }
 
     /// Takes a row of the view away.
     pub fn delete(&mut self, key: Key) {
-        self.changed.insert(key, None);
+        self.changed.insert(self.colour.key(&key), None);
     }
 
     /// Where a thing stands in a list ordered by time, if it was given a place.
@@ -94,7 +180,7 @@ impl Rows {
     /// # Errors
     /// When the database does not answer.
     pub async fn place(&self, thing: Uuid) -> Result<Option<i64>, FoldError> {
-        self.get(&self.place_key(thing)).await
+        self.read(self.place_key(thing)).await
     }
 
     /// Gives a thing its place in a list ordered by time, newest first, and returns it.
@@ -103,12 +189,13 @@ impl Rows {
     /// When it does not serialise.
     pub fn give_place(&mut self, thing: Uuid, at: Timestamp) -> Result<i64, FoldError> {
         let place = newest_first(at);
-        self.put(self.place_key(thing), &place)?;
+        self.write(self.place_key(thing), &place)?;
         Ok(place)
     }
 
     fn place_key(&self, thing: Uuid) -> Key {
-        Key::new("view_place", [Part::from(self.view), Part::from(thing)])
+        let whose = self.colour.of(self.view).into_owned();
+        Key::new("view_place", [Part::from(whose), Part::from(thing)])
     }
 
     /// A document that its owner keeps. It may be newer than the event.
@@ -116,7 +203,9 @@ impl Rows {
     /// # Errors
     /// When the database does not answer, or there is no such document.
     pub async fn owners<T: DeserializeOwned>(&self, what: &'static str, key: &Key) -> Result<T, FoldError> {
-        self.store.get(key).await?.ok_or(FoldError::NotThere(what))
+        let doc = self.look(Wanted::OwnersDoc(key.clone())).await?;
+        let doc = doc.ok_or(FoldError::NotThere(what))?;
+        serde_json::from_value(doc).map_err(|error| StoreError::Row(error).into())
     }
 
     /// An aggregate as its owner keeps it. It may be newer than the event.
@@ -124,17 +213,58 @@ impl Rows {
     /// # Errors
     /// When the database does not answer, or there is no such aggregate.
     pub async fn owners_state<T: DeserializeOwned>(&self, table: &'static str, id: Uuid) -> Result<T, FoldError> {
-        let state = self.store.state(table, id).await?;
-        state.map(|(_, state)| state).ok_or(FoldError::NotThere(table))
+        let state = self.look(Wanted::OwnersState(Key::of(table, id))).await?;
+        let state = state.ok_or(FoldError::NotThere(table))?;
+        serde_json::from_value(state).map_err(|error| StoreError::Row(error).into())
+    }
+
+    fn seen_key(&self, context: &str, aggregate: Uuid) -> Key {
+        let whose = self.colour.of(self.view).into_owned();
+        Key::new(
+            "view_seen",
+            [Part::from(whose), Part::from(context), Part::from(aggregate)],
+        )
+    }
+
+    /// Begins a batch, with nothing changed.
+    pub(super) fn begin(&mut self) {
+        self.changed.clear();
+        locked(&self.owned).clear();
+        let mut known = locked(&self.known);
+        if known.len() > KNOWN {
+            known.clear();
+        }
+    }
+
+    /// From now on folds are only asked which rows they need: what is not known fails, what they change
+    /// will not stay.
+    pub(super) fn gather(&mut self) {
+        self.gathered = Some(Mutex::default());
+    }
+
+    /// Reads all of what was asked for, in one go. How many rows it was.
+    pub(super) async fn read_gathered(&mut self) -> Result<usize, FoldError> {
+        self.changed.clear();
+        let wanted = self
+            .gathered
+            .take()
+            .map(|gathered| std::mem::take(&mut *locked(&gathered)));
+        let wanted: Vec<Wanted> = wanted.unwrap_or_default().into_iter().collect();
+        for field in [Field::Doc, Field::State] {
+            let these: Vec<&Wanted> = wanted.iter().filter(|wanted| wanted.field() == field).collect();
+            let keys: Vec<&Key> = these.iter().map(|wanted| wanted.key()).collect();
+            let docs = self.store.many(&keys, field).await?;
+            for (wanted, doc) in these.into_iter().zip(docs) {
+                self.remembered(wanted).insert(wanted.key().clone(), doc);
+            }
+        }
+        Ok(wanted.len())
     }
 
     /// Whether an event of this version is new to the view. Remembers that it was applied.
     pub(super) async fn is_new(&mut self, context: &str, aggregate: Uuid, version: u64) -> Result<bool, FoldError> {
-        let key = Key::new(
-            "view_seen",
-            [Part::from(self.view), Part::from(context), Part::from(aggregate)],
-        );
-        let seen: u64 = self.get(&key).await?.unwrap_or_default();
+        let key = self.seen_key(context, aggregate);
+        let seen: u64 = self.read(key.clone()).await?.unwrap_or_default();
         if version <= seen {
             return Ok(false);
         }
@@ -145,11 +275,21 @@ impl Rows {
                 version,
             });
         }
-        self.put(key, &version)?;
+        self.write(key, &version)?;
         Ok(true)
     }
 
-    pub(super) fn into_changes(self) -> HashMap<Key, Option<serde_json::Value>> {
-        self.changed
+    /// What was changed and is not written yet, and whether it is known that there was no such row.
+    pub(super) fn changes(&self) -> Vec<(Key, Option<Value>, bool)> {
+        let known = locked(&self.known);
+        let is_new = |key: &Key| matches!(known.get(key), Some(None));
+        let change = |(key, doc): (&Key, &Option<Value>)| (key.clone(), doc.clone(), is_new(key));
+        self.changed.iter().map(change).collect()
+    }
+
+    /// The changes are written.
+    pub(super) fn written(&mut self) {
+        let known = self.known.get_mut().unwrap_or_else(PoisonError::into_inner);
+        known.extend(self.changed.drain());
     }
 }

@@ -17,6 +17,12 @@ use crate::jobs::{Delivery, Handler, Verdict};
 use crate::nats::Nats;
 use crate::store::Store;
 
+/// The lane that takes a context's commands.
+#[must_use]
+pub fn lane(context: &str) -> String {
+    format!("cmd-{context}")
+}
+
 /// Handles the commands of context `C`.
 pub struct Commands<C> {
     nats: Nats,

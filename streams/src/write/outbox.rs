@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::transact::Pending;
+use crate::leases::Leases;
 use crate::publish::{Outgoing, PublishError, Publisher};
 use crate::store::{Key, Part, Store, StoreError, Tx, retry};
 
@@ -102,15 +103,22 @@ impl Outbox {
         }
     }
 
-    /// Publishes what a crash left lying, until told to stop. Several may run at once: what two of
-    /// them publish falls to the dedupe window and to versions.
-    pub async fn sweep(self, stop: CancellationToken) {
+    /// Publishes what a crash left lying, until told to stop. One process of all does; should two do it for
+    /// a moment, what both publish falls to the dedupe window and to versions.
+    pub async fn sweep(self, leases: Leases, stop: CancellationToken) {
+        while let Some(lease) = leases.wait("outbox", &stop).await {
+            tokio::select! {
+                () = self.sweep_on() => {}
+                () = lease.lost() => tracing::warn!("somebody else may sweep the outbox now"),
+                () = stop.cancelled() => lease.free().await,
+            }
+        }
+    }
+
+    async fn sweep_on(&self) {
         let mut seen = HashSet::new();
-        while stop
-            .run_until_cancelled(tokio::time::sleep(SWEEP_EVERY))
-            .await
-            .is_some()
-        {
+        loop {
+            tokio::time::sleep(SWEEP_EVERY).await;
             match self.sweep_once(&mut seen).await {
                 Ok(0) => {}
                 Ok(swept) => tracing::info!(events = swept, "published what was left in the outbox"),

@@ -79,8 +79,9 @@ const NOTE: &str = "{
     RETURN [];
 }";
 
-#[derive(SurrealValue)]
-struct EventRow {
+/// A row of the event log.
+#[derive(SurrealValue, Clone)]
+pub(crate) struct EventRow {
     id: RecordId,
     event: serde_json::Value,
     text: Option<serde_json::Value>,
@@ -89,18 +90,20 @@ struct EventRow {
     at: String,
 }
 
-#[derive(SurrealValue)]
-struct OutboxRow {
+/// A row of the outbox.
+#[derive(SurrealValue, Clone)]
+pub(crate) struct OutboxRow {
     id: RecordId,
     subject: String,
     envelope: serde_json::Value,
     body: String,
 }
 
-#[derive(SurrealValue)]
-struct DocRow {
-    id: RecordId,
-    doc: serde_json::Value,
+/// A row with a document that a context keeps.
+#[derive(SurrealValue, Clone)]
+pub(crate) struct DocRow {
+    pub(crate) id: RecordId,
+    pub(crate) doc: serde_json::Value,
 }
 
 #[derive(SurrealValue)]
@@ -288,35 +291,9 @@ fn variables<C: Context>(
         for row in C::keeps(envelope.subject, &state, &told) {
             rows.insert(row.key, row.doc);
         }
-        let key = |table| {
-            Key::new(
-                table,
-                [C::NAME.into(), envelope.subject.into(), Part::Number(signed(version))],
-            )
-            .record()
-        };
-        let event = serde_json::to_value(&told.event).map_err(StoreError::Row)?;
-        let text = serde_json::to_value(&told.text).map_err(StoreError::Row)?;
-        let public = event_envelope::<C>(envelope, told.event.kind(), version, C::owner(&state));
-        outbox.push(OutboxRow {
-            id: key("outbox"),
-            subject: Subject::Event {
-                context: C::NAME,
-                kind: told.event.kind(),
-                aggregate: envelope.subject,
-            }
-            .to_string(),
-            envelope: serde_json::to_value(&public).map_err(StoreError::Row)?,
-            body: event.to_string(),
-        });
-        events.push(EventRow {
-            id: key("event"),
-            event,
-            text: text.is_object().then_some(text),
-            command: envelope.id.to_string(),
-            actor: envelope.actor.to_string(),
-            at: envelope.time.to_string(),
-        });
+        let (event, public) = rows_of::<C>(envelope, version, &told, &state)?;
+        events.push(event);
+        outbox.push(public);
     }
     Ok(Vars {
         inbox: inbox.record(),
@@ -338,11 +315,56 @@ fn variables<C: Context>(
     })
 }
 
+/// What an event leaves behind: the row of its whole form, and the one that waits for EVENTS. `state` is
+/// the aggregate with it.
+pub(crate) fn rows_of<C: Context>(
+    command: &Envelope,
+    version: u64,
+    told: &ToldOf<C>,
+    state: &C::State,
+) -> Result<(EventRow, OutboxRow), StoreError> {
+    let key = |table| {
+        Key::new(
+            table,
+            [C::NAME.into(), command.subject.into(), Part::Number(signed(version))],
+        )
+        .record()
+    };
+    let event = serde_json::to_value(&told.event).map_err(StoreError::Row)?;
+    let text = serde_json::to_value(&told.text).map_err(StoreError::Row)?;
+    let public = event_envelope::<C>(command, told.event.kind(), version, C::owner(state));
+    let outbox = OutboxRow {
+        id: key("outbox"),
+        subject: Subject::Event {
+            context: C::NAME,
+            kind: told.event.kind(),
+            aggregate: command.subject,
+        }
+        .to_string(),
+        envelope: serde_json::to_value(&public).map_err(StoreError::Row)?,
+        body: event.to_string(),
+    };
+    let event = EventRow {
+        id: key("event"),
+        event,
+        text: text.is_object().then_some(text),
+        command: command.id.to_string(),
+        actor: command.actor.to_string(),
+        at: command.time.to_string(),
+    };
+    Ok((event, outbox))
+}
+
 /// The envelope of the event that a command's decision made the aggregate's `version`. Its id derives
 /// from the command and the version, so publishing it twice is publishing it once.
-fn event_envelope<C: Context>(command: &Envelope, kind: &str, version: u64, owner: Option<MemberId>) -> Envelope {
+pub(crate) fn event_envelope<C: Context>(
+    command: &Envelope,
+    kind: &str,
+    version: u64,
+    owner: Option<MemberId>,
+) -> Envelope {
     Envelope {
-        id: ids::derive(command.id, &format!("event/{version}")),
+        id: event_id(command.id, version),
         kind: kind_of(C::NAME, kind),
         source: "maru/workers".to_owned(),
         time: command.time,
@@ -356,6 +378,10 @@ fn event_envelope<C: Context>(command: &Envelope, kind: &str, version: u64, owne
         reply: None,
         traceparent: command.traceparent.clone(),
     }
+}
+
+pub(crate) fn event_id(command: Uuid, version: u64) -> Uuid {
+    ids::derive(command, &format!("event/{version}"))
 }
 
 fn signed(version: u64) -> i64 {

@@ -8,8 +8,22 @@
     reason = "a test that fails says where"
 )]
 
+mod clockwork;
+mod conformance;
+mod deploying;
+mod desk;
+mod effects;
+mod gates;
+mod healing;
 mod lanes;
+mod leases;
+mod letters;
+mod losing;
+mod outages;
 mod publishing;
+mod rebuilding;
 mod seeing;
 mod toys;
+mod turns;
+mod watching;
 mod writing;

@@ -6,8 +6,9 @@ use maru_schemas::envelope::{Actor, Envelope};
 use maru_schemas::ids::MemberId;
 use maru_schemas::message::{Contract, Message, Told};
 use maru_schemas::refusal;
-use maru_streams::contract::{By, Context, ToldOf};
+use maru_streams::contract::{By, Context, Row, ToldOf};
 use maru_streams::publish::{Outgoing, Published, Publisher};
+use maru_streams::store::{Key, Part};
 use maru_streams::subject::{Subject, kind_of};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -75,9 +76,12 @@ impl Context for Boxes {
     type State = Held;
     type Refusal = Full;
 
-    /// Two events for each command, so that order within one command is seen too.
+    /// Two events for each command, so that order within one command is seen too; none for nothing.
     fn decide(held: &Held, command: &Command, _: &By) -> Result<Vec<ToldOf<Self>>, Full> {
         let Command::Put { amount } = command;
+        if *amount == 0 {
+            return Ok(Vec::new());
+        }
         if held.sum + amount > 10_000 {
             return Err(Full);
         }
@@ -93,6 +97,15 @@ impl Context for Boxes {
 
     fn owner(_: &Held) -> Option<MemberId> {
         None
+    }
+
+    /// A page for each hundred, with the sum as it was when the page was left.
+    fn keeps(subject: Uuid, held: &Held, _: &ToldOf<Self>) -> Vec<Row> {
+        let page = i64::try_from(held.sum / 100).unwrap();
+        vec![Row {
+            key: Key::new("books_edition", [Part::from(subject), Part::from(page)]),
+            doc: serde_json::json!({ "sum": held.sum }),
+        }]
     }
 }
 

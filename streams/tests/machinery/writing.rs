@@ -6,8 +6,8 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use maru_schemas::outcome::Outcome;
-use maru_streams::effects::{Begun, Effects};
 use maru_streams::jobs::{Lane, Policy};
+use maru_streams::leases::Leases;
 use maru_streams::store::{Key, Part, Store};
 use maru_streams::tail;
 use maru_streams::testing::faults::{CrashOnce, Twice};
@@ -26,6 +26,7 @@ const POLICY: Policy = Policy {
     timeout: Duration::from_secs(20),
     retries: 3,
     first_retry: Duration::from_millis(50),
+    ..Policy::QUICK
 };
 
 fn lane(world: &World) -> Lane {
@@ -196,7 +197,7 @@ async fn all_is_well(world: &World, boxes: u128, each: u128) {
 async fn every_message_twice_is_every_effect_once() {
     let world = World::new(&[]).await;
     let lane = Twice::wrap(lane(&world));
-    world.apply(&[lane.consumer()]).await;
+    world.apply(&lane.consumers()).await;
     let running = lane.start(&world.engine);
     all_is_well(&world, 5, 20).await;
     running.stop(Duration::from_secs(5)).await;
@@ -208,7 +209,7 @@ async fn a_command_survives_a_crash_at_every_step() {
         let world = World::new(&[]).await;
         let crashes = Arc::new(AtomicUsize::new(0));
         let lane = CrashOnce::wrap(lane(&world), step, Arc::clone(&crashes));
-        world.apply(&[lane.consumer()]).await;
+        world.apply(&lane.consumers()).await;
         let running = lane.start(&world.engine);
         all_is_well(&world, 3, 4).await;
         running.stop(Duration::from_secs(5)).await;
@@ -231,7 +232,7 @@ async fn the_sweeper_publishes_what_a_crash_left_lying() {
     }
     assert_eq!(world.count(EVENTS).await, 0);
     let stop = CancellationToken::new();
-    let sweeper = tokio::spawn(world.outbox().sweep(stop.clone()));
+    let sweeper = tokio::spawn(world.outbox().sweep(Leases::new(world.store.clone()), stop.clone()));
     until("the events are in the stream", async || world.count(EVENTS).await == 6).await;
     until("the outbox is empty", async || {
         pending(&world.store, "reviews", subject).await.unwrap().is_empty()
@@ -240,33 +241,6 @@ async fn the_sweeper_publishes_what_a_crash_left_lying() {
     assert_eq!(versions(&world).await[&subject], [1, 2, 3, 4, 5, 6]);
     stop.cancel();
     sweeper.await.unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_ledger_says_once_maybe_and_not() {
-    let world = World::new(&[]).await;
-    let effects = Effects::new(world.store.clone());
-    let job = Uuid::from_u128(1);
-    let Begun::Now(lost) = effects.begin::<String>(job, "call").await.unwrap() else {
-        panic!("new")
-    };
-    assert!(!lost.maybe_made);
-    // Whoever began it is not heard of again; the next one is told that it may have been made.
-    let Begun::Now(second) = effects.begin::<String>(job, "call").await.unwrap() else {
-        panic!("open")
-    };
-    assert!(second.maybe_made);
-    assert!(
-        !effects.done(&lost, &"late").await.unwrap(),
-        "an old fence counts no more"
-    );
-    assert!(effects.failed(&second).await.unwrap());
-    let Begun::Now(third) = effects.begin::<String>(job, "call").await.unwrap() else {
-        panic!("failed")
-    };
-    assert!(!third.maybe_made);
-    assert!(effects.done(&third, &"answer").await.unwrap());
-    assert!(matches!(effects.begin::<String>(job, "call").await.unwrap(), Begun::Before(answer) if answer == "answer"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,8 @@
 //!
 //! A story that was asked for is written; an image that was asked for is painted; neither waits for the
 //! other. Who asked for both gets the image after the story: painted from it, or, if the story was given
-//! up, from the synopsis all the same.
+//! up, from the synopsis all the same. Who calls the story off gets neither: nothing follows, and the
+//! image can be asked for on its own.
 //!
 //! ```text
 //! StoryRequested ─▶ job write_story

@@ -49,6 +49,7 @@ fn books_events() -> Vec<books::Event> {
             attempts,
             image,
         },
+        StoryCancelled { job },
         ImageRequested { job },
         ImageStarted { job, attempt },
         ImageAttached {
@@ -57,6 +58,7 @@ fn books_events() -> Vec<books::Event> {
             edition,
         },
         ImageFailed { job, code, attempts },
+        ImageCancelled { job },
     ]
 }
 

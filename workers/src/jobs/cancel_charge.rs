@@ -17,10 +17,10 @@ use super::{Kind, Outcome, Tools, bank_verdict, in_time, misplaced};
 pub const KIND: Kind = Kind {
     name: "cancel_charge",
     policy: Policy {
-        concurrency: 8,
-        timeout: Duration::from_secs(60),
-        retries: 12,
-        first_retry: Duration::from_secs(1),
+        // Five hours, for a bank that is away for longer than anybody's patience.
+        retries: 16,
+        longest_retry: Duration::from_secs(3600),
+        ..Policy::OUTSIDE
     },
     run: |tools, _, job| {
         async move {

@@ -19,10 +19,8 @@ use crate::ports::bank::{Answer, Charge};
 pub const KIND: Kind = Kind {
     name: "charge",
     policy: Policy {
-        concurrency: 8,
-        timeout: Duration::from_secs(60),
-        retries: 3,
         first_retry: Duration::from_millis(500),
+        ..Policy::OUTSIDE
     },
     run: |tools, _, job| {
         async move {

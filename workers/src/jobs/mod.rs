@@ -23,6 +23,7 @@ use maru_streams::effects::Effects;
 use maru_streams::intention::{Intend, Intention};
 use maru_streams::jobs::{Delivery, Handler, Lane, Policy, Reason, Verdict};
 use maru_streams::objects::Images;
+use maru_streams::partial::Partials;
 use maru_streams::store::Store;
 use maru_streams::topology::JOBS;
 
@@ -38,6 +39,8 @@ pub struct Tools {
     pub intend: Intend,
     /// Where calls are noted.
     pub effects: Effects,
+    /// Where what is half done is kept.
+    pub partials: Partials,
     /// Where images are kept.
     pub images: Images,
     /// Who writes and paints.
@@ -105,10 +108,13 @@ impl Worker {
         let (intentions, verdict) = match (self.kind.run)(&self.tools, delivery, job.clone()).await {
             Ok(intentions) => (intentions, Verdict::Done),
             // Turned down for good: whoever waits is told, and there is nothing to repair.
-            Err(Verdict::Refuse(reason)) => (
-                (self.kind.give_up)(delivery, job, code_of(&reason)),
-                Verdict::Refuse(reason),
-            ),
+            Err(Verdict::Refuse(reason)) => {
+                if let Err(error) = self.tools.partials.forget(delivery.envelope.id).await {
+                    return Verdict::later(error);
+                }
+                let intentions = (self.kind.give_up)(delivery, job, code_of(&reason));
+                (intentions, Verdict::Refuse(reason))
+            }
             Err(verdict) => return verdict,
         };
         match self.tools.intend.send(&delivery.envelope, intentions).await {
@@ -127,6 +133,9 @@ impl Handler for Worker {
         async move {
             // A letter that cannot be read has nobody to tell.
             let Ok(job) = delivery.decode() else { return Ok(()) };
+            // A job's id is that of its message.
+            let forgotten = self.tools.partials.forget(delivery.envelope.id).await;
+            forgotten.map_err(|error| Reason::from_error("house_out_of_order", &error))?;
             let intentions = (self.kind.give_up)(&delivery, job, code_of(&reason));
             self.tools
                 .intend
@@ -144,6 +153,21 @@ async fn book(tools: &Tools, id: BookId) -> Result<Book, Verdict> {
     found
         .map(|(_, book)| book)
         .ok_or_else(|| Verdict::Poison(Reason::new("no_such_book", "the job names a book that is not there")))
+}
+
+/// How often a running job looks whether somebody still waits for it.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Ends when nobody waits for the work on a book any more. It looks at what the owner keeps instead of
+/// waiting for a word, because a word can be lost.
+async fn called_off(tools: &Tools, id: BookId, waits: impl Fn(&Book) -> bool) {
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        // A database that is away does not say that nobody waits.
+        if book(tools, id).await.is_ok_and(|book| !waits(&book)) {
+            return;
+        }
+    }
 }
 
 /// Tells at once, before the work, that it has begun.

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use maru_schemas::books::{Books, Command, WorkStatus};
+use maru_schemas::books::{Book, Books, Command, WorkStatus};
 use maru_schemas::ids::{self, BookId, ImageId, JobId};
 use maru_schemas::jobs::{FailureCode, Job};
 use maru_streams::effects::Begun;
 use maru_streams::intention::Intention;
-use maru_streams::jobs::{Delivery, Policy, Verdict};
+use maru_streams::jobs::{Delivery, Policy, Rate, Verdict};
 
-use super::{Kind, Outcome, Tools, ai_verdict, book, misplaced, tell};
+use super::{Kind, Outcome, Tools, ai_verdict, book, called_off, misplaced, tell};
 use crate::ports::ai::ImageBrief;
 
 /// The kind.
@@ -18,10 +18,13 @@ pub const KIND: Kind = Kind {
     name: "paint_image",
     policy: Policy {
         concurrency: 4,
+        across: Some(16),
+        rate: Some(Rate::new(10, 240)),
+        metered: true,
         // Longer than the provider may take; that has its own, shorter time.
         timeout: Duration::from_secs(300),
-        retries: 3,
-        first_retry: Duration::from_secs(1),
+        fair: true,
+        ..Policy::OUTSIDE
     },
     run: |tools, delivery, job| {
         async move {
@@ -35,10 +38,14 @@ pub const KIND: Kind = Kind {
     give_up,
 };
 
+fn waits(book: &Book, job: JobId) -> bool {
+    book.painting.job == Some(job) && book.painting.status != WorkStatus::Ready
+}
+
 async fn run(tools: &Tools, delivery: &Delivery, job: JobId, book_id: BookId) -> Outcome {
     let book = book(tools, book_id).await?;
-    if book.painting.job != Some(job) || book.painting.status == WorkStatus::Ready {
-        // Somebody asked anew meanwhile, or it is done: nobody waits for this one.
+    if !waits(&book, job) {
+        // It was called off, or asked for anew, or it is done.
         return Ok(Vec::new());
     }
     let attempt = delivery.attempt;
@@ -64,13 +71,20 @@ async fn run(tools: &Tools, delivery: &Delivery, job: JobId, book_id: BookId) ->
                 },
                 title: book.title,
             };
-            match tools.ai.paint_image(&brief).await {
+            let painted = tokio::select! {
+                painted = tools.ai.paint_image(&brief) => painted,
+                () = called_off(tools, book_id, |book| waits(book, job)) => {
+                    tools.effects.cancelled(&effect).await.map_err(Verdict::later)?;
+                    return Ok(Vec::new());
+                }
+            };
+            match painted {
                 Ok(bytes) => {
                     let image = ImageId(ids::derive(job.0, "image"));
                     // Stored before it is noted: what the ledger calls done can be read.
                     tools
                         .images
-                        .put(&image.to_string(), &bytes)
+                        .put(&image.to_string(), book_id.0, &bytes)
                         .await
                         .map_err(Verdict::later)?;
                     tools.effects.done(&effect, &image).await.map_err(Verdict::later)?;

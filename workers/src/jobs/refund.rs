@@ -1,7 +1,5 @@
 //! Gives the money of a payment back to a buyer who asked for it.
 
-use std::time::Duration;
-
 use futures_util::FutureExt;
 use maru_schemas::ids::{PaymentId, PurchaseId};
 use maru_schemas::jobs::{FailureCode, Job};
@@ -17,10 +15,8 @@ use super::{Kind, Outcome, Tools, bank_verdict, in_time, misplaced};
 pub const KIND: Kind = Kind {
     name: "refund",
     policy: Policy {
-        concurrency: 8,
-        timeout: Duration::from_secs(60),
         retries: 5,
-        first_retry: Duration::from_secs(1),
+        ..Policy::OUTSIDE
     },
     run: |tools, _, job| {
         async move {

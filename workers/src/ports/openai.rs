@@ -1,29 +1,26 @@
 //! Any OpenAI-compatible server: chat completions for stories, image generations for pictures.
 //!
-//! Requests are plain JSON, because servers differ in what they accept and leave out. The job has the
-//! patience (three retries, seconds apart); here a request is sent again at once only if it never
-//! reached the server, so that one attempt is one request in the provider's log.
+//! Requests are plain JSON, because servers differ in what they accept and leave out. How a story comes
+//! piece by piece is in `story`, how a request is sent in `sending`.
 
-use std::task::{Context, Poll};
+mod sending;
+mod story;
+
 use std::time::Duration;
 
 use async_openai::Client;
 use async_openai::config::OpenAIConfig;
 use async_openai::error::OpenAIError;
-use async_openai::middleware::{HttpRequestFactory, ReqwestService};
+use async_openai::middleware::ReqwestService;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
-use super::ai::{Ai, AiError, ImageBrief, StoryBrief};
-
-/// For whom stories are; the language follows what the author wrote.
-const STORYTELLER: &str = "You write picture books for seven-year-old children in Korea. \
-Write one complete story: warm, concrete and easy to read aloud, in short paragraphs, with a clear beginning, \
-a small trouble and a good end. No violence, nothing frightening, no moralising. Use simple words that a \
-seven-year-old knows. Write in the language of the title and synopsis. Answer with the story alone, no title, no remarks.";
+use self::sending::{Busy, Once, Streamed};
+use super::ai::{Ai, AiError, ImageBrief, Piece, StoryBrief};
 
 const PAINTER: &str = "A children's picture-book illustration, warm and friendly, soft colours, suited to \
 seven-year-olds. No text, no letters. ";
@@ -46,13 +43,17 @@ pub struct OpenAiSettings {
     pub image_model: String,
     /// The most tokens of a story.
     pub story_max_tokens: u32,
-    /// How long one answer may take.
+    /// Whether it can go on behind a story that was cut off; if not, such a story is begun anew.
+    pub story_continues: bool,
+    /// How long an image may take, and how long a story may wait for its next piece.
     pub timeout: Duration,
 }
 
 /// An OpenAI-compatible server.
 pub struct OpenAi {
     client: Client<OpenAIConfig>,
+    /// Without a time for the whole answer: a story takes as long as its pieces keep coming.
+    streaming: Client<OpenAIConfig>,
     settings: OpenAiSettings,
 }
 
@@ -62,36 +63,17 @@ impl OpenAi {
     /// # Errors
     /// When the HTTP client cannot be made.
     pub fn new(settings: OpenAiSettings) -> Result<Self, reqwest::Error> {
-        let http = reqwest::Client::builder()
-            .timeout(settings.timeout)
-            .connect_timeout(Duration::from_secs(5))
-            .build()?;
+        let http = || reqwest::Client::builder().connect_timeout(Duration::from_secs(5));
+        let whole = Once(ReqwestService::new(http().timeout(settings.timeout).build()?));
+        let streamed = Streamed(Once(ReqwestService::new(http().build()?)));
         let config = OpenAIConfig::new()
             .with_api_base(settings.base_url.trim_end_matches('/'))
             .with_api_key(settings.api_key.expose_secret());
-        let client = Client::with_config(config).with_http_service(Once(ReqwestService::new(http)));
-        Ok(Self { client, settings })
-    }
-
-    async fn story(&self, brief: &StoryBrief) -> Result<String, AiError> {
-        let request = json!({
-            "model": self.settings.story_model,
-            "max_tokens": self.settings.story_max_tokens,
-            "messages": [
-                { "role": "system", "content": STORYTELLER },
-                { "role": "user", "content": format!("Title: {}\nSynopsis: {}", brief.title, brief.synopsis) },
-            ],
-        });
-        let answer: Value = self.client.chat().create_byot(request).await.map_err(read_error)?;
-        let choice = &answer["choices"][0];
-        let story = choice["message"]["content"].as_str().unwrap_or_default().trim();
-        if choice["finish_reason"] == "content_filter" || !choice["message"]["refusal"].is_null() {
-            return Err(AiError::Refused("the model declined to write this".to_owned()));
-        }
-        if story.is_empty() {
-            return Err(AiError::Unusable("there is no story in it".to_owned()));
-        }
-        Ok(story.to_owned())
+        Ok(Self {
+            client: Client::with_config(config.clone()).with_http_service(whole),
+            streaming: Client::with_config(config).with_http_service(streamed),
+            settings,
+        })
     }
 
     async fn image(&self, brief: &ImageBrief) -> Result<Vec<u8>, AiError> {
@@ -124,8 +106,8 @@ impl OpenAi {
 }
 
 impl Ai for OpenAi {
-    fn write_story<'a>(&'a self, brief: &'a StoryBrief) -> BoxFuture<'a, Result<String, AiError>> {
-        Box::pin(self.story(brief))
+    fn write_story<'a>(&'a self, brief: &'a StoryBrief, so_far: &'a str) -> BoxStream<'a, Result<Piece, AiError>> {
+        self.story(brief, so_far)
     }
 
     fn paint_image<'a>(&'a self, brief: &'a ImageBrief) -> BoxFuture<'a, Result<Vec<u8>, AiError>> {
@@ -144,7 +126,7 @@ fn read_error(error: OpenAIError) -> AiError {
         },
         OpenAIError::Reqwest(error) if error.is_timeout() => unavailable("no answer in time".to_owned()),
         OpenAIError::Reqwest(error) if error.is_connect() => unavailable("no connection".to_owned()),
-        OpenAIError::Reqwest(_) => unavailable("the connection broke".to_owned()),
+        OpenAIError::Reqwest(_) | OpenAIError::StreamError(_) => unavailable("the connection broke".to_owned()),
         OpenAIError::Boxed(error) => match error.downcast::<Busy>() {
             Ok(busy) => AiError::Unavailable {
                 why: format!("status {}", busy.status),
@@ -154,50 +136,5 @@ fn read_error(error: OpenAIError) -> AiError {
         },
         OpenAIError::JSONDeserialize(..) => AiError::Unusable("it is not the JSON that was asked for".to_owned()),
         _ => AiError::Unusable("it is not an answer".to_owned()),
-    }
-}
-
-/// The server is there and asks to be left alone for a while.
-#[derive(Debug, thiserror::Error)]
-#[error("status {status}")]
-struct Busy {
-    status: u16,
-    retry_after: Option<Duration>,
-}
-
-/// Sends a request, and once more if no connection could be made.
-#[derive(Clone)]
-struct Once(ReqwestService);
-
-impl tower_service::Service<HttpRequestFactory> for Once {
-    type Response = reqwest::Response;
-    type Error = OpenAIError;
-    type Future = BoxFuture<'static, Result<reqwest::Response, OpenAIError>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), OpenAIError>> {
-        self.0.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: HttpRequestFactory) -> Self::Future {
-        let mut server = self.0.clone();
-        Box::pin(async move {
-            let answer = match server.call(request.clone()).await {
-                Err(OpenAIError::Reqwest(error)) if error.is_connect() => {
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                    server.call(request).await?
-                }
-                answer => answer?,
-            };
-            let status = answer.status().as_u16();
-            if matches!(status, 429 | 503) {
-                let retry_after = answer
-                    .headers()
-                    .get("retry-after")
-                    .and_then(|value| value.to_str().ok()?.parse().ok())
-                    .map(Duration::from_secs);
-                return Err(OpenAIError::Boxed(Box::new(Busy { status, retry_after })));
-            }
-            Ok(answer)
-        })
     }
 }

@@ -106,6 +106,10 @@ async fn about_book(event: &Delivery, told: &Event, rows: &mut Rows) -> Result<(
             row.story_status = WorkStatus::Failed;
             row.story_failure = Some(*code);
         }
+        Event::StoryCancelled { .. } => {
+            row.story_status = WorkStatus::None;
+            row.story_attempts = 0;
+        }
         Event::ImageRequested { .. } => {
             row.image_status = WorkStatus::Requested;
             row.image_attempts = 0;
@@ -124,6 +128,10 @@ async fn about_book(event: &Delivery, told: &Event, rows: &mut Rows) -> Result<(
         Event::ImageFailed { code, .. } => {
             row.image_status = WorkStatus::Failed;
             row.image_failure = Some(*code);
+        }
+        Event::ImageCancelled { .. } => {
+            row.image_status = WorkStatus::None;
+            row.image_attempts = 0;
         }
     }
     rows.put(Key::of(BOOK_DETAIL, id), &row)

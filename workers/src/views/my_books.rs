@@ -85,6 +85,7 @@ async fn about_book(event: &Delivery, told: &Event, rows: &mut Rows) -> Result<(
         Event::StoryStarted { .. } => row.story_status = WorkStatus::Generating,
         Event::StoryAttached { .. } => row.story_status = WorkStatus::Ready,
         Event::StoryFailed { .. } => row.story_status = WorkStatus::Failed,
+        Event::StoryCancelled { .. } => row.story_status = WorkStatus::None,
         Event::ImageRequested { .. } => row.image_status = WorkStatus::Requested,
         Event::ImageStarted { .. } => row.image_status = WorkStatus::Generating,
         Event::ImageAttached { image, .. } => {
@@ -92,6 +93,7 @@ async fn about_book(event: &Delivery, told: &Event, rows: &mut Rows) -> Result<(
             row.image_url = Some(image_url(*image));
         }
         Event::ImageFailed { .. } => row.image_status = WorkStatus::Failed,
+        Event::ImageCancelled { .. } => row.image_status = WorkStatus::None,
     }
     rows.put(key, &row)
 }

@@ -1,10 +1,8 @@
 //! A house in a test: every lane at work, possibly made to suffer, and people who command it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
 use maru_schemas::books::{self, Book, Books, WorkStatus};
 use maru_schemas::envelope::{Actor, Envelope};
 use maru_schemas::ids::{self, AccountId, BookId, MemberId, PurchaseId};
@@ -13,39 +11,23 @@ use maru_schemas::message::{Contract, Message};
 use maru_schemas::outcome::Outcome;
 use maru_schemas::payments::TestCard;
 use maru_schemas::purchases::{self, Purchase, Purchases};
+use maru_schemas::views::VIEWS;
 use maru_streams::jobs::Lane;
 use maru_streams::publish::Outgoing;
-use maru_streams::store::Key;
+use maru_streams::store::{Key, Store};
 use maru_streams::subject::{Subject, kind_of};
 use maru_streams::testing::{World, until};
 use maru_streams::topology::DEAD;
 use maru_streams::write::inbox::handled;
 use maru_workers::house::{House, Parts, Working, names};
-use maru_workers::ports::ai::{Ai, AiError, ImageBrief, StoryBrief};
+use maru_workers::ports::ai::Ai;
 use maru_workers::ports::sandbox::{Account, Sandbox};
 use uuid::Uuid;
 
+use crate::writer::Counting;
+
 pub const MINA: MemberId = MemberId(Uuid::from_u128(0xa11ce));
 pub const JUNO: MemberId = MemberId(Uuid::from_u128(0xb0b));
-
-/// Writes at once, and counts how often it was asked.
-#[derive(Default)]
-pub struct Counting {
-    pub stories: AtomicUsize,
-    pub images: AtomicUsize,
-}
-
-impl Ai for Counting {
-    fn write_story<'a>(&'a self, brief: &'a StoryBrief) -> BoxFuture<'a, Result<String, AiError>> {
-        self.stories.fetch_add(1, Ordering::SeqCst);
-        Box::pin(async move { Ok(format!("{}: once upon a time. {}", brief.title, brief.synopsis)) })
-    }
-
-    fn paint_image<'a>(&'a self, _: &'a ImageBrief) -> BoxFuture<'a, Result<Vec<u8>, AiError>> {
-        self.images.fetch_add(1, Ordering::SeqCst);
-        Box::pin(async { Ok(b"\x89PNG\r\n\x1a\n".to_vec()) })
-    }
-}
 
 pub struct Village {
     pub world: World,
@@ -55,14 +37,18 @@ pub struct Village {
 }
 
 fn build(world: &World, ai: &Arc<Counting>, bank: &Sandbox) -> House {
-    House::new(Parts {
+    House::new(parts(world, ai, bank))
+}
+
+fn parts(world: &World, ai: &Arc<Counting>, bank: &Sandbox) -> Parts {
+    Parts {
         nats: world.nats.clone(),
         store: world.store.clone(),
         clock: world.clock.clock(),
         ai: Arc::clone(ai) as Arc<dyn Ai>,
         bank: Arc::new(bank.clone()),
         bank_timeout: Duration::from_millis(300),
-    })
+    }
 }
 
 impl Village {
@@ -96,8 +82,13 @@ impl Village {
 
     /// Somebody who was away comes back.
     pub fn comes_back(&mut self, name: &str) {
+        self.working.push(self.begins(name, |lane| lane));
+    }
+
+    /// Somebody works until the caller stops them, put through `wrap` first.
+    pub fn begins(&self, name: &str, wrap: impl FnMut(Lane) -> Lane) -> Working {
         let house = build(&self.world, &self.ai, &self.bank);
-        self.working.push(house.start(&[name.to_owned()]));
+        house.wrap(wrap).start(&[name.to_owned()])
     }
 
     async fn join(&self, member: MemberId, name: &str, role: Role) {
@@ -245,11 +236,25 @@ impl Village {
         self.world.store.get(key).await.unwrap()
     }
 
-    /// Nothing was given up, and everything stops in peace.
-    pub async fn ends_well(self) {
-        assert_eq!(self.world.count(DEAD).await, 0, "nothing is given up");
-        for working in self.working {
+    /// Everybody stops; what they did stays.
+    pub async fn rest(&mut self) {
+        for working in std::mem::take(&mut self.working) {
             working.stop().await;
         }
+    }
+
+    /// Nothing was given up, and everything stops in peace.
+    pub async fn ends_well(mut self) {
+        assert_eq!(self.world.count(DEAD).await, 0, "nothing is given up");
+        self.rest().await;
+    }
+
+    /// The views alone, at work on another database.
+    pub fn views_on(&self, store: &Store) -> Working {
+        let parts = Parts {
+            store: store.clone(),
+            ..parts(&self.world, &self.ai, &self.bank)
+        };
+        House::new(parts).start(&VIEWS.map(str::to_owned))
     }
 }

@@ -4,7 +4,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that fails says where")]
 
+mod clock;
+mod copies;
+mod following;
+mod healing;
 mod house;
+mod letters;
 mod life;
 mod money;
+mod stories;
 mod views;
+mod writer;

@@ -40,6 +40,14 @@ pub(super) fn decide(book: &Book, command: &Command, by: &By) -> Decision {
             request_story(book, by, synopsis.as_ref(), *image)
         }
         Command::RequestImage {} => request_image(book, by),
+        Command::CancelStory {} => {
+            its_author(book, by)?;
+            cancel(&book.story, |job| Event::StoryCancelled { job }, Refusal::StoryEnded)
+        }
+        Command::CancelImage {} => {
+            its_author(book, by)?;
+            cancel(&book.painting, |job| Event::ImageCancelled { job }, Refusal::ImageEnded)
+        }
         report => about_work(book, report, by),
     }
 }
@@ -48,11 +56,17 @@ fn author_of(book: &Book) -> Result<MemberId, Refusal> {
     book.author.ok_or(Refusal::NoSuchBook)
 }
 
+fn its_author(book: &Book, by: &By) -> Result<(), Refusal> {
+    if by.actor.is(author_of(book)?) {
+        Ok(())
+    } else {
+        Err(Refusal::NotYours)
+    }
+}
+
 /// Only the author, and not once it is withdrawn.
 fn open_to_author(book: &Book, by: &By) -> Result<(), Refusal> {
-    if !by.actor.is(author_of(book)?) {
-        return Err(Refusal::NotYours);
-    }
+    its_author(book, by)?;
     if book.status == Status::Withdrawn {
         return Err(Refusal::Withdrawn);
     }
@@ -165,6 +179,15 @@ fn request_image(book: &Book, by: &By) -> Decision {
         }
     }
     Ok(vec![Told::plain(Event::ImageRequested { job })])
+}
+
+/// Work of a withdrawn book can be called off too: somebody pays for it.
+fn cancel(work: &Work, cancelled: fn(JobId) -> Event, ended: Refusal) -> Decision {
+    match (work.status, work.job) {
+        (WorkStatus::Requested | WorkStatus::Generating, Some(job)) => Ok(vec![Told::plain(cancelled(job))]),
+        (WorkStatus::Ready | WorkStatus::Failed, _) => Err(ended),
+        _ => Ok(Vec::new()),
+    }
 }
 
 /// What workers report. A report about another unit of work than the current one, or about one that

@@ -33,6 +33,9 @@ pub(super) fn evolve(mut book: Book, told: &Told<Event, Text>) -> Book {
             book.edition = *edition;
         }
         Event::StoryFailed { code, .. } => failed(&mut book.story, *code),
+        // Its unit is forgotten, so whatever is still said about it is late.
+        Event::StoryCancelled { .. } => book.story = Work::default(),
+        Event::ImageCancelled { .. } => book.painting = Work::default(),
         Event::ImageRequested { job } => book.painting = requested(*job, false),
         Event::ImageStarted { attempt, .. } => started(&mut book.painting, *attempt),
         Event::ImageAttached { image, edition, .. } => {

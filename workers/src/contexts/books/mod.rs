@@ -5,7 +5,8 @@
 //! kept as an edition, so that who bought it keeps what they bought.
 //!
 //! The workers that write and paint report back with the id of their unit of work; a report about any
-//! other unit than the current one comes late and changes nothing.
+//! other unit than the current one comes late and changes nothing. What is called off is forgotten, so
+//! that every report about it is late.
 
 mod decide;
 mod evolve;

@@ -97,6 +97,9 @@ fn authors_own() -> [Command; 4] {
     ]
 }
 
+/// Calling off, which the author may do whatever became of the book.
+const CANCELS: [Command; 2] = [Command::CancelStory {}, Command::CancelImage {}];
+
 /// What workers report, of a story and an image.
 fn reports(story: JobId, image: JobId, attempt: u32) -> [Command; 6] {
     let code = FailureCode::ProviderUnavailable;
@@ -177,7 +180,11 @@ fn the_public_event_carries_no_words() {
 
 #[test]
 fn a_book_that_is_not_there_is_not_changed() {
-    for command in authors_own().into_iter().chain([Command::WithdrawBook {}]) {
+    for command in authors_own()
+        .into_iter()
+        .chain([Command::WithdrawBook {}])
+        .chain(CANCELS)
+    {
         given::<Books>([])
             .by(AUTHOR)
             .when(command)
@@ -187,7 +194,7 @@ fn a_book_that_is_not_there_is_not_changed() {
 
 #[test]
 fn only_the_author_changes_a_book() {
-    for command in authors_own() {
+    for command in authors_own().into_iter().chain(CANCELS) {
         for other in [STRANGER, ADMIN, Actor::Anonymous] {
             let asked = given::<Books>([written()]).by(other).when(command.clone());
             asked.then_refused(Refusal::NotYours);

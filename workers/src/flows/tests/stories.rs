@@ -59,6 +59,13 @@ fn the_image_follows_all_the_same_when_the_story_was_given_up() {
 }
 
 #[test]
+fn nothing_follows_what_was_called_off() {
+    for end in [Event::StoryCancelled { job: JOB }, Event::ImageCancelled { job: JOB }] {
+        assert_eq!(after(end), nothing());
+    }
+}
+
+#[test]
 fn nothing_follows_an_image_neither_there_nor_given_up() {
     let image = ImageId(Uuid::nil());
     let painted = Event::ImageAttached {

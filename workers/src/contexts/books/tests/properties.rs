@@ -23,6 +23,7 @@ enum Move {
     Withdraw,
     AskStory { image: bool },
     AskImage,
+    Cancel { story: bool },
     Report { which: usize, current: bool, attempt: u32 },
 }
 
@@ -38,6 +39,8 @@ impl Move {
             Self::Withdraw => Command::WithdrawBook {},
             Self::AskStory { image } => Command::RequestStory { synopsis: None, image },
             Self::AskImage => Command::RequestImage {},
+            Self::Cancel { story: true } => Command::CancelStory {},
+            Self::Cancel { story: false } => Command::CancelImage {},
             Self::Report {
                 which,
                 current,
@@ -67,6 +70,7 @@ fn one() -> impl Strategy<Value = Move> {
         1 => Just(Move::Withdraw),
         4 => any::<bool>().prop_map(|image| Move::AskStory { image }),
         4 => Just(Move::AskImage),
+        2 => any::<bool>().prop_map(|story| Move::Cancel { story }),
         16 => (0..6_usize, prop::bool::weighted(0.8), 1..5_u32)
             .prop_map(|(which, current, attempt)| Move::Report { which, current, attempt }),
     ]
@@ -142,16 +146,18 @@ proptest! {
         for Step { before, told, after } in course(&moves) {
             for (was, is) in [(&before.story, &after.story), (&before.painting, &after.painting)] {
                 let asked_anew = is.status == WorkStatus::Requested;
+                let called_off = is.status == WorkStatus::None;
                 prop_assert!(was.status != WorkStatus::Ready || was == is || asked_anew, "{told:?}");
-                prop_assert!(was.job == is.job || asked_anew, "{told:?}");
+                prop_assert!(was.job == is.job || asked_anew || called_off, "{told:?}");
             }
         }
     }
 
     #[test]
-    fn what_is_there_does_not_go_away_when_work_fails(moves in moves()) {
+    fn what_is_there_does_not_go_away_when_work_fails_or_is_called_off(moves in moves()) {
         for Step { before, told, after } in course(&moves) {
-            if matches!(told.event, Event::StoryFailed { .. } | Event::ImageFailed { .. }) {
+            use Event::{ImageCancelled, ImageFailed, StoryCancelled, StoryFailed};
+            if matches!(told.event, StoryFailed { .. } | ImageFailed { .. } | StoryCancelled { .. } | ImageCancelled { .. }) {
                 let said = |book: &Book| (book.contents.clone(), book.image, book.edition);
                 prop_assert_eq!(said(&before), said(&after));
             }

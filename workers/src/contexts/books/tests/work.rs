@@ -1,6 +1,7 @@
 //! The writing and the painting, each on its own: what workers report. How it is asked for is in
-//! `requests`.
+//! `requests`, how it is called off in `cancelling`.
 
+mod cancelling;
 mod requests;
 
 use maru_schemas::books::{Command, Event, Refusal, WorkStatus};
@@ -47,6 +48,14 @@ fn story_failed() -> Said {
         attempts: 4,
         image: true,
     })
+}
+
+fn story_cancelled() -> Said {
+    plain::<Books>(Event::StoryCancelled { job: STORY })
+}
+
+fn image_cancelled() -> Said {
+    plain::<Books>(Event::ImageCancelled { job: IMAGE })
 }
 
 fn image_asked() -> Said {

@@ -1,0 +1,117 @@
+//! Jobs that do nothing: what a lane does in a second, beside the least that a reliable consumer must do. Both
+//! read the same stored jobs, by turns, and the middle of three rounds counts.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, join_all};
+use maru_schemas::envelope::Envelope;
+use maru_streams::jobs::{Delivery, Handler, Lane, Policy, Verdict};
+use maru_streams::publish::Outgoing;
+use maru_streams::subject::Subject;
+use maru_streams::testing::{World, raw_loop};
+use maru_streams::topology::{Consumer, JOBS, Reads};
+use tokio::sync::Notify;
+
+use crate::new_id;
+use crate::sheet::{Sheet, Speed};
+
+/// How many jobs are stored and read.
+const JOBS_STORED: usize = 10_000;
+const ROUNDS: usize = 3;
+
+/// What lanes reach of the raw loop.
+pub struct Loops {
+    pub eight: f64,
+    pub sixty_four: f64,
+}
+
+/// Does nothing, and says when that was done often enough.
+#[derive(Default)]
+struct Idle {
+    done: AtomicUsize,
+    enough: Notify,
+}
+
+impl Handler for Idle {
+    fn handle(self: Arc<Self>, _: Arc<Delivery>) -> BoxFuture<'static, Verdict> {
+        if self.done.fetch_add(1, Ordering::Relaxed) + 1 == JOBS_STORED {
+            self.enough.notify_one();
+        }
+        std::future::ready(Verdict::Done).boxed()
+    }
+}
+
+async fn store(world: &World) {
+    let stored = (0..JOBS_STORED).map(|_| {
+        let id = new_id();
+        let envelope = Envelope::of_the_house(id, "maru.jobs.idle.v1".to_owned(), world.clock.clock().now());
+        let body = format!("{{\"idle\":{{\"note\":\"{}\"}}}}", "-".repeat(140));
+        let message = Outgoing::new(Subject::Job { kind: "idle", id }, &envelope, body.into(), true);
+        world.jobs.publish(message)
+    });
+    for stored in join_all(stored).await {
+        stored.expect("stored");
+    }
+}
+
+async fn raw(world: &World, slots: usize, round: usize) -> Duration {
+    let consumer = Consumer {
+        stream: JOBS,
+        name: format!("raw-{slots}-{round}"),
+        filters: vec!["job.idle.>".to_owned()],
+        reads: Reads::Settling {
+            max_ack_pending: Policy::QUICK.max_ack_pending(),
+        },
+    };
+    world.apply(std::slice::from_ref(&consumer)).await;
+    let begun = Instant::now();
+    raw_loop(&world.nats, &consumer, slots, JOBS_STORED).await;
+    begun.elapsed()
+}
+
+async fn lane(world: &World, slots: usize, round: usize) -> Duration {
+    let idle = Arc::new(Idle::default());
+    let lane = Lane {
+        name: format!("job-idle-{slots}-{round}"),
+        stream: JOBS,
+        filters: vec!["job.idle.>".to_owned()],
+        policy: Policy {
+            concurrency: slots,
+            ..Policy::QUICK
+        },
+        handler: Arc::clone(&idle) as Arc<dyn Handler>,
+    };
+    world.apply(&lane.consumers()).await;
+    let begun = Instant::now();
+    let running = lane.start(&world.engine);
+    idle.enough.notified().await;
+    let took = begun.elapsed();
+    running.stop(Duration::from_secs(10)).await;
+    took
+}
+
+pub async fn loops(sheet: &mut Sheet, world: &World) -> Loops {
+    store(world).await;
+    let mut shares = Vec::new();
+    for slots in [1, 8, 64] {
+        let (mut raws, mut lanes) = (Vec::new(), Vec::new());
+        for round in 0..ROUNDS {
+            raws.push(raw(world, slots, round).await);
+            lanes.push(lane(world, slots, round).await);
+        }
+        let [raw, lane] = [raws, lanes].map(|mut each| {
+            each.sort_unstable();
+            Speed::whole(JOBS_STORED, each[ROUNDS / 2])
+        });
+        sheet.speed("consume and confirm, raw loop", slots, &raw);
+        sheet.speed("no-op job in a lane", slots, &lane);
+        shares.push(lane.per_second / raw.per_second);
+    }
+    Loops {
+        eight: shares[1],
+        sixty_four: shares[2],
+    }
+}

@@ -1,0 +1,185 @@
+//! The dead letters, for administrators: look at them, have them replayed, discard them.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use garde::Validate;
+use maru_schemas::letters::{self, Discard, Done, Letter, Replay, Which};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::door::{Door, Here};
+use crate::problem::Problem;
+use crate::valid::{Body, Named, Params, some_text};
+use crate::who::Administrator;
+
+/// The addresses of dead letters.
+pub fn routes() -> OpenApiRouter<Arc<Door>> {
+    OpenApiRouter::new()
+        .routes(routes!(dead_letters))
+        .routes(routes!(dead_letter))
+        .routes(routes!(replay_dead_letter))
+        .routes(routes!(replay_dead_letters))
+        .routes(routes!(discard_dead_letter))
+}
+
+/// Which letters to list, as the desk takes it.
+#[derive(Debug, Serialize, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query, rename_all = "camelCase")]
+struct Wanted {
+    /// Of this lane.
+    lane: Option<String>,
+    /// Given up for this reason.
+    reason: Option<String>,
+    /// Of this kind: `charge`, or the whole `ce-type`.
+    kind: Option<String>,
+    /// That stand here; the open ones if not said.
+    state: Option<letters::State>,
+    /// Given up since.
+    #[param(value_type = Option<String>, format = DateTime)]
+    since: Option<String>,
+    /// How many at most; 50 if not said.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<usize>,
+    /// The `next` of the page before.
+    cursor: Option<u64>,
+}
+
+/// Which letters to replay: some by number, or what they have in common, or all.
+#[derive(Debug, Default, Serialize, Deserialize, Validate, ToSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[garde(allow_unvalidated)]
+pub struct ReplayOrder {
+    /// These.
+    letters: Vec<u64>,
+    /// Of this lane.
+    lane: Option<String>,
+    /// Given up for this reason.
+    reason: Option<String>,
+    /// Of this kind: `charge`, or the whole `ce-type`.
+    kind: Option<String>,
+    /// Given up since.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    since: Option<String>,
+    /// Every open one.
+    all: bool,
+    /// Only say what would be replayed, in which order, and whether this build can read it.
+    dry_run: bool,
+    /// At most so many a second.
+    #[schema(value_type = Option<u32>, minimum = 1)]
+    per_second: Option<NonZeroU32>,
+}
+
+/// Why a letter is discarded.
+#[derive(Debug, Serialize, Deserialize, Validate, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DiscardOrder {
+    /// In your own words; it is kept with the letter.
+    #[garde(length(chars, max = 1000), custom(some_text))]
+    #[schema(min_length = 1, max_length = 1000)]
+    because: String,
+}
+
+impl Door {
+    async fn ask_typed<T: DeserializeOwned>(&self, name: &str, question: impl Serialize) -> Result<Json<T>, Problem> {
+        let question = serde_json::to_value(question).map_err(Problem::internal)?;
+        let Json(answer): Json<Value> = self.ask(name, question).await?;
+        serde_json::from_value(answer).map(Json).map_err(Problem::internal)
+    }
+}
+
+fn only(number: u64) -> Which {
+    Which {
+        letters: vec![number],
+        ..Which::default()
+    }
+}
+
+#[utoipa::path(get, path = "/v1/ops/dead-letters", tag = "ops", security(("bearer" = [])), params(Wanted),
+    responses((status = 200, description = "A page of letters, in the order in which they died.", body = letters::Page)))]
+/// What lanes gave up on.
+async fn dead_letters(
+    State(door): Here,
+    _: Administrator,
+    Params(wanted): Params<Wanted>,
+) -> Result<Json<letters::Page>, Problem> {
+    door.ask_typed("dead_letters.list", wanted).await
+}
+
+#[utoipa::path(get, path = "/v1/ops/dead-letters/{number}", tag = "ops", security(("bearer" = [])),
+    params(("number" = u64, Path)),
+    responses((status = 200, description = "The letter with its history; words are hidden.", body = Letter)))]
+/// One letter.
+async fn dead_letter(State(door): Here, _: Administrator, Named(number): Named<u64>) -> Result<Json<Letter>, Problem> {
+    door.ask_typed("dead_letters.show", json!({ "letter": number })).await
+}
+
+#[utoipa::path(post, path = "/v1/ops/dead-letters/{number}/replay", tag = "ops", security(("bearer" = [])),
+    params(("number" = u64, Path)),
+    responses((status = 200, description = "Handed to its lane, or why not.", body = Done)))]
+/// Have a letter done again.
+async fn replay_dead_letter(
+    State(door): Here,
+    Administrator(who): Administrator,
+    Named(number): Named<u64>,
+) -> Result<Json<Done>, Problem> {
+    // What is not there is 404, as when it is looked at.
+    let _: Json<Letter> = door.ask_typed("dead_letters.show", json!({ "letter": number })).await?;
+    let replay = Replay {
+        which: only(number),
+        by: who.actor().to_string(),
+        ..Replay::default()
+    };
+    door.ask_typed("dead_letters.replay", replay).await
+}
+
+#[utoipa::path(post, path = "/v1/ops/dead-letters/replay", tag = "ops", security(("bearer" = [])),
+    request_body = ReplayOrder,
+    responses((status = 200, description = "What was handed to its lanes, or would be.", body = Done)))]
+/// Have many letters done again.
+async fn replay_dead_letters(
+    State(door): Here,
+    Administrator(who): Administrator,
+    Body(order): Body<ReplayOrder>,
+) -> Result<Json<Done>, Problem> {
+    let replay = json!({
+        "which": {
+            "letters": order.letters,
+            "lane": order.lane,
+            "reason": order.reason,
+            "kind": order.kind,
+            "since": order.since,
+            "all": order.all,
+        },
+        "dryRun": order.dry_run,
+        "perSecond": order.per_second,
+        "by": who.actor().to_string(),
+    });
+    door.ask_typed("dead_letters.replay", replay).await
+}
+
+#[utoipa::path(post, path = "/v1/ops/dead-letters/{number}/discard", tag = "ops", security(("bearer" = [])),
+    params(("number" = u64, Path)), request_body = DiscardOrder,
+    responses((status = 200, description = "Discarded, or why not.", body = Done)))]
+/// Decide that a letter shall not take effect.
+async fn discard_dead_letter(
+    State(door): Here,
+    Administrator(who): Administrator,
+    Named(number): Named<u64>,
+    Body(order): Body<DiscardOrder>,
+) -> Result<Json<Done>, Problem> {
+    let _: Json<Letter> = door.ask_typed("dead_letters.show", json!({ "letter": number })).await?;
+    let discard = Discard {
+        which: only(number),
+        because: order.because,
+        by: who.actor().to_string(),
+    };
+    door.ask_typed("dead_letters.discard", discard).await
+}

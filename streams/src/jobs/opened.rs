@@ -1,0 +1,189 @@
+//! A message that is taken up: what it says, whether it comes from its stream or from the dead letters, and
+//! whether it is its turn.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use maru_schemas::envelope::Envelope;
+use maru_schemas::letters::State;
+use uuid::Uuid;
+
+use super::attempts::Tried;
+use super::dead::{away, letter_id};
+use super::delivery::Delivery;
+use super::lane::Shared;
+use super::lease::Lease;
+use super::policy::LONGEST;
+use super::verdict::{Reason, Verdict};
+use super::{attempts, redo};
+use crate::letters::Found;
+use crate::letters::parked::Place;
+use crate::subject::Subject;
+use crate::topology::EVENTS;
+
+/// How long a message looks again after an earlier one of its key that is retrying.
+const TURN: Duration = Duration::from_millis(500);
+
+/// A message that is taken up.
+pub(super) struct Opened {
+    /// What is to be handled, or a fate that is known without.
+    pub(super) work: Result<Arc<Delivery>, Option<Verdict>>,
+    /// Which message it is.
+    pub(super) id: Uuid,
+    /// Under what its attempts are counted: each replay begins anew.
+    pub(super) counted_as: Uuid,
+    /// What is known of its runs so far.
+    pub(super) tried: Tried,
+    /// Its place in the order of its key, in a lane that keeps order.
+    pub(super) place: Option<Place>,
+    /// Whether later ones wait for it.
+    pub(super) is_awaited: bool,
+    /// Whether an earlier one of its key is dead.
+    pub(super) is_behind: bool,
+    /// The letter it comes from.
+    pub(super) letter: Option<Found>,
+}
+
+impl Opened {
+    /// With nothing to handle.
+    pub(super) fn settled(id: Uuid, verdict: Verdict) -> Self {
+        Self {
+            work: Err(Some(verdict)),
+            id,
+            counted_as: id,
+            tried: Tried::default(),
+            place: None,
+            is_awaited: false,
+            is_behind: false,
+            letter: None,
+        }
+    }
+
+    /// What is handled, if something is.
+    pub(super) fn delivery(&self) -> Option<&Arc<Delivery>> {
+        self.work.as_ref().ok()
+    }
+
+    /// The later ones of its key need not wait for it any more; the next of them is released.
+    pub(super) async fn let_pass(&self, shared: &Shared) -> Result<(), Reason> {
+        if let Some(place) = &self.place {
+            place.leave(&shared.store).await.map_err(away)?;
+        }
+        self.move_up(shared).await
+    }
+
+    /// Releases whatever is first of its key, if that is a letter that only waited.
+    pub(super) async fn move_up(&self, shared: &Shared) -> Result<(), Reason> {
+        let Some(place) = &self.place else { return Ok(()) };
+        let Some(first) = place.first(&shared.store).await.map_err(away)? else {
+            return Ok(());
+        };
+        if first.is_retrying {
+            return Ok(());
+        }
+        let found = shared.letters.newest(&shared.name, first.message).await.map_err(away)?;
+        if let Some(found) = found {
+            shared.letters.release(&found).await.map_err(away)?;
+        }
+        Ok(())
+    }
+}
+
+/// Takes a message up.
+pub(super) async fn open(shared: &Shared, lease: &Lease) -> Opened {
+    let id = letter_id(&lease.message, lease.ticket.0);
+    let opened = if lease.message.subject.starts_with("redo.") {
+        redo::open(shared, lease).await
+    } else {
+        from_stream(shared, lease, id).await
+    };
+    opened.unwrap_or_else(|verdict| Opened::settled(id, verdict))
+}
+
+async fn from_stream(shared: &Shared, lease: &Lease, id: Uuid) -> Result<Opened, Verdict> {
+    // Only what comes again can have become a letter before; then nothing but a replay may run it.
+    let comes_again = lease.comes_again();
+    if comes_again && let Some(found) = shared.letters.newest(&shared.name, id).await.map_err(Verdict::later)? {
+        let opened = Opened {
+            place: place(shared, found.letter.key, lease.ticket.0, id),
+            ..Opened::settled(id, Verdict::Already)
+        };
+        if found.letter.state == State::Behind {
+            opened.move_up(shared).await.map_err(Verdict::Later)?;
+        }
+        return Ok(opened);
+    }
+    let headers = lease.message.headers.as_ref();
+    let envelope = Envelope::read(|name| headers?.get(name).map(|value| value.as_str()))
+        .map_err(|error| Verdict::Poison(Reason::from_error("undecodable", &error)))?;
+    let (kind, before) = as_job(&lease.message.subject).unwrap_or_default();
+    if comes_again && shared.held.policy.longest_retry > LONGEST {
+        let waiting = shared.schedules.waiting(kind, id).await;
+        // Whoever had it before us died between storing its schedule and settling it.
+        if waiting
+            .map_err(Verdict::later)?
+            .is_some_and(|failures| failures > before)
+        {
+            return Err(Verdict::Already);
+        }
+    }
+    // The first delivery is the first attempt; only a later one has anything to look up.
+    let tried = if comes_again || before > 0 {
+        attempts::tried(&shared.store, &shared.name, id)
+            .await
+            .map_err(Verdict::later)?
+    } else {
+        Tried::default()
+    };
+    let tried = tried.at_least(before);
+    let place = place(shared, Some(envelope.subject), lease.ticket.0, id);
+    let (is_awaited, is_behind) = match &place {
+        Some(place) => match place.first(&shared.store).await.map_err(Verdict::later)? {
+            Some(first) if first.seq < place.seq && first.is_retrying => {
+                return Err(Verdict::Snooze(
+                    TURN,
+                    Reason::new("not_its_turn", "an earlier message of its key is retrying"),
+                ));
+            }
+            Some(first) => (first.seq == place.seq, first.seq < place.seq),
+            None => (false, false),
+        },
+        None => (false, false),
+    };
+    Ok(Opened {
+        work: Ok(Arc::new(Delivery {
+            subject: lease.message.subject.to_string(),
+            envelope,
+            body: lease.message.payload.clone(),
+            seq: lease.ticket.0,
+            attempt: tried.failures + 1,
+        })),
+        id,
+        counted_as: id,
+        tried,
+        place,
+        is_awaited,
+        is_behind,
+        letter: None,
+    })
+}
+
+/// A job's kind, and how often it had failed when it came to lie where it lies.
+pub(super) fn as_job(subject: &str) -> Option<(&str, u32)> {
+    match Subject::parse(subject)? {
+        Subject::Job { kind, .. } => Some((kind, 0)),
+        Subject::JobAgain { kind, failures, .. } => Some((kind, failures)),
+        _ => None,
+    }
+}
+
+/// Lanes on EVENTS keep order: what happened to one thing is reacted to in turn.
+pub(super) fn place(shared: &Shared, key: Option<Uuid>, seq: u64, message: Uuid) -> Option<Place> {
+    let key = key.filter(|_| shared.stream == EVENTS)?;
+    Some(Place {
+        lane: shared.name.clone(),
+        key,
+        seq,
+        message,
+    })
+}

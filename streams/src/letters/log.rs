@@ -1,0 +1,258 @@
+//! Reading letters and appending to them.
+
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
+use async_nats::jetstream::message::StreamMessage;
+use async_nats::jetstream::stream::DirectGetErrorKind;
+use bytes::Bytes;
+use maru_schemas::letters::{Entry, Letter, State, What};
+use uuid::Uuid;
+
+use super::{Found, LANE, LetterError, Letters};
+use crate::jobs::{Next, Reason, Session};
+use crate::nats::Nats;
+use crate::publish::{Outgoing, publish_together};
+use crate::subject::Subject;
+use crate::topology::DEAD;
+
+/// Beside the letter, for who reads headers alone.
+pub(crate) const STATE: &str = "maru-letter-state";
+const REASON: &str = "maru-dead-reason";
+const ATTEMPTS: &str = "maru-dead-attempts";
+
+/// How many letters are asked for at a time.
+const AT_A_TIME: usize = 500;
+
+/// How much of every letter is read.
+enum Part {
+    Whole,
+    Headers,
+}
+
+fn unreadable(why: impl std::fmt::Display) -> LetterError {
+    LetterError::Read(why.to_string())
+}
+
+/// The newest message under a subject, which may have wildcards.
+pub(super) async fn newest_of(nats: &Nats, stream: &str, subject: &str) -> Result<Option<StreamMessage>, LetterError> {
+    let stream = nats.jetstream().get_stream_no_info(stream).await.map_err(unreadable)?;
+    match stream.direct_get_last_for_subject(subject).await {
+        Ok(message) => Ok(Some(message)),
+        Err(error) if error.kind() == DirectGetErrorKind::NotFound => Ok(None),
+        Err(error) => Err(unreadable(error)),
+    }
+}
+
+/// A letter by the message that was given up, in whatever lane of a context.
+///
+/// # Errors
+/// When DEAD cannot be read.
+pub async fn of_command(nats: &Nats, command: Uuid) -> Result<Option<Letter>, LetterError> {
+    let newest = newest_of(nats, DEAD, &format!("dead.*.{command}")).await?;
+    let found = newest
+        .map(|message| read(message.sequence, &message.payload))
+        .transpose()?;
+    Ok(found
+        .map(|found| found.letter)
+        .filter(|letter| letter.lane.starts_with("cmd-")))
+}
+
+fn read(seq: u64, body: &[u8]) -> Result<Found, LetterError> {
+    let mut letter: Letter = serde_json::from_slice(body).map_err(unreadable)?;
+    // Nobody knows its own sequence before it is stored.
+    if letter.number == 0 {
+        letter.number = seq;
+    }
+    Ok(Found { letter, seq })
+}
+
+/// Whether a letter in this state is still to be dealt with.
+pub(crate) fn is_open(state: &str) -> bool {
+    matches!(state, "dead" | "behind" | "replaying")
+}
+
+/// Where the message lay.
+pub(crate) const LAY: &str = "maru-dead-subject";
+
+fn outgoing(letter: &Letter, expects: u64) -> Result<Outgoing, LetterError> {
+    Ok(Outgoing {
+        subject: Subject::Dead {
+            lane: &letter.lane,
+            id: letter.message,
+        }
+        .to_string(),
+        headers: vec![
+            ("content-type", "application/json".to_owned()),
+            (STATE, letter.state.as_str().to_owned()),
+            (LAY, letter.subject.clone()),
+            (
+                "maru-correlation",
+                letter.headers.get("maru-correlation").cloned().unwrap_or_default(),
+            ),
+            (REASON, letter.reason.clone()),
+            (ATTEMPTS, letter.attempts.to_string()),
+        ],
+        body: serde_json::to_vec(letter)?.into(),
+        expects: Some(expects),
+    })
+}
+
+impl Letters {
+    /// Something that happens now.
+    pub(super) fn entry(&self, what: What, by: &str) -> Entry {
+        Entry {
+            what,
+            at: self.clock.now(),
+            by: by.to_owned(),
+            reason: String::new(),
+            detail: String::new(),
+            attempts: None,
+        }
+    }
+
+    /// Something that the lane found out now.
+    pub(crate) fn found_out(&self, what: What, reason: &Reason, attempts: u32) -> Entry {
+        Entry {
+            reason: reason.code.to_owned(),
+            detail: reason.detail.clone(),
+            attempts: Some(attempts),
+            ..self.entry(what, LANE)
+        }
+    }
+
+    /// A letter as it stands now.
+    pub(crate) async fn newest(&self, lane: &str, id: Uuid) -> Result<Option<Found>, LetterError> {
+        let newest = newest_of(&self.nats, DEAD, &Subject::Dead { lane, id }.to_string()).await?;
+        newest
+            .map(|message| read(message.sequence, &message.payload))
+            .transpose()
+    }
+
+    /// A letter by the number that people call it by.
+    ///
+    /// # Errors
+    /// When DEAD cannot be read.
+    pub async fn numbered(&self, number: u64) -> Result<Option<Found>, LetterError> {
+        let stream = self
+            .nats
+            .jetstream()
+            .get_stream_no_info(DEAD)
+            .await
+            .map_err(unreadable)?;
+        let first = match stream.direct_get(number).await {
+            Ok(first) => first,
+            Err(error) if error.kind() == DirectGetErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(unreadable(error)),
+        };
+        let Some(Subject::Dead { lane, id }) = Subject::parse(&first.subject) else {
+            return Ok(None);
+        };
+        let found = self.newest(lane, id).await?;
+        Ok(found.filter(|found| found.letter.number == number))
+    }
+
+    /// Stores a letter's first message. One that is there already stays as it is.
+    pub(crate) async fn store(&self, letter: &Letter) -> Result<(), LetterError> {
+        self.dead.publish(outgoing(letter, 0)?).await?;
+        Ok(())
+    }
+
+    /// Appends to a letter. False if something else has happened to it since it was read.
+    pub(crate) async fn append(&self, found: &Found, state: State, entry: Entry) -> Result<bool, LetterError> {
+        let letter = found.letter.clone().after(state, entry);
+        let published = self.dead.publish(outgoing(&letter, found.seq)?).await?;
+        Ok(!published.already)
+    }
+
+    /// Appends to a letter and has its lane look at it, both or neither. False if something else has
+    /// happened to it since it was read.
+    pub(super) async fn append_and_redo(&self, found: &Found, state: State, entry: Entry) -> Result<bool, LetterError> {
+        let letter = found.letter.clone().after(state, entry);
+        let redo = Outgoing {
+            subject: Subject::Redo {
+                lane: &letter.lane,
+                id: letter.message,
+                of: found.seq,
+            }
+            .to_string(),
+            headers: letter
+                .key
+                .map(|key| ("ce-subject", key.to_string()))
+                .into_iter()
+                .collect(),
+            body: Bytes::new(),
+            expects: Some(0),
+        };
+        let both = [outgoing(&letter, found.seq)?, redo];
+        Ok(publish_together(&self.nats, both.iter()).await?.is_some())
+    }
+
+    /// Every letter as it stands, in the order in which they changed last.
+    pub(super) async fn each(&self, mut take: impl FnMut(Found)) -> Result<(), LetterError> {
+        self.each_message(Part::Whole, |seq, message| {
+            // A later build's letter that this one cannot read is no reason to show none.
+            match read(seq, &message.payload) {
+                Ok(found) => take(found),
+                Err(error) => tracing::warn!(seq, %error, "a dead letter cannot be read by this build"),
+            }
+        })
+        .await
+    }
+
+    /// Lane and state of every letter.
+    pub(super) async fn each_state(&self, mut take: impl FnMut(&str, &str)) -> Result<(), LetterError> {
+        self.each_message(Part::Headers, |_, message| {
+            let state = message.headers.as_ref().and_then(|headers| headers.get(STATE));
+            if let (Some(Subject::Dead { lane, .. }), Some(state)) = (Subject::parse(&message.subject), state) {
+                take(lane, state.as_str());
+            }
+        })
+        .await
+    }
+
+    async fn each_message(
+        &self,
+        part: Part,
+        mut take: impl FnMut(u64, &async_nats::Message),
+    ) -> Result<(), LetterError> {
+        let stream = self
+            .nats
+            .jetstream()
+            .get_stream_no_info(DEAD)
+            .await
+            .map_err(unreadable)?;
+        let consumer = stream
+            .create_consumer(pull::Config {
+                deliver_policy: DeliverPolicy::LastPerSubject,
+                filter_subject: "dead.>".to_owned(),
+                ack_policy: AckPolicy::None,
+                headers_only: matches!(part, Part::Headers),
+                memory_storage: true,
+                inactive_threshold: std::time::Duration::from_secs(30),
+                ..pull::Config::default()
+            })
+            .await
+            .map_err(unreadable)?;
+        let info = consumer.cached_info();
+        let mut left = usize::try_from(info.num_pending).unwrap_or(usize::MAX);
+        let mut session = Session::open(&self.nats, DEAD, &info.name, None)
+            .await
+            .map_err(unreadable)?;
+        while left > 0 {
+            if session.outstanding() == 0 {
+                session.request(left.min(AT_A_TIME)).await.map_err(unreadable)?;
+            }
+            if let Next::Message(message) = session.next().await.map_err(unreadable)? {
+                left -= 1;
+                let message = async_nats::jetstream::Message {
+                    message: *message,
+                    context: self.nats.jetstream().clone(),
+                };
+                let seq = message.info().map_err(unreadable)?.stream_sequence;
+                take(seq, &message.message);
+            }
+        }
+        // It goes away by itself too, a while later.
+        let _ = stream.delete_consumer(&info.name).await;
+        Ok(())
+    }
+}

@@ -1,0 +1,240 @@
+//! One batch of a reading: folded in order, and committed together with the mark.
+
+use std::time::Instant;
+
+use async_nats::jetstream::Message;
+use maru_schemas::envelope::Envelope;
+use serde_json::Value;
+use surrealdb::types::{RecordId, SurrealValue};
+
+use super::chain::{LINK, reach};
+use super::plan::{Stage, row};
+use super::reader::{BATCH, ReadError, Reading};
+use super::rows::FoldError;
+use super::view::{Role, View};
+use crate::jobs::Delivery;
+use crate::store::{StoreError, Tx, retry};
+use crate::subject::Subject;
+
+/// From how many events on their rows are gathered; fewer are quicker read one by one.
+const MANY: usize = 16;
+/// How often rows are gathered, at most; what is still missing then is read one by one.
+const ROUNDS: usize = 5;
+
+/// A sequence of EVENTS, and what lies there.
+struct Event {
+    seq: u64,
+    what: What,
+}
+
+enum What {
+    /// It is of a context that the view does not listen to.
+    NotOurs,
+    Ours(Box<Delivery>),
+    Unreadable,
+}
+
+#[derive(SurrealValue, Clone)]
+struct DocRow {
+    id: RecordId,
+    doc: Value,
+}
+
+impl Reading<'_> {
+    /// Folds what has come, no further than `upto`. Should an event not be to be folded, those before
+    /// it are all the same.
+    pub(super) async fn step(&mut self, upto: u64) -> Result<(), ReadError> {
+        let started = Instant::now();
+        let batch = self.batch(upto)?;
+        let Err((nth, source)) = self.fold(&batch).await else {
+            return self.commit(&batch, started).await;
+        };
+        let seq = batch[nth].seq;
+        if nth > 0 {
+            let before = &batch[..nth];
+            match self.fold(before).await {
+                Ok(()) => self.commit(before, started).await?,
+                Err((nth, source)) => {
+                    return Err(ReadError::Fold {
+                        seq: batch[nth].seq,
+                        source,
+                    });
+                }
+            }
+        }
+        Err(ReadError::Fold { seq, source })
+    }
+
+    /// The next events, one after the other.
+    fn batch(&mut self, upto: u64) -> Result<Vec<Event>, ReadError> {
+        let mut batch: Vec<Event> = Vec::new();
+        while batch.len() < BATCH
+            && let Some(message) = self.came.pop_front()
+        {
+            let Ok(info) = message.info() else { continue };
+            let (seq, at) = (
+                info.stream_sequence,
+                batch.last().map_or(self.place.seq, |last| last.seq),
+            );
+            if seq <= at {
+                continue;
+            }
+            // Events are never deleted one by one, so every sequence comes; only a stream that was cut at
+            // its beginning may start later.
+            if seq != at + 1 && at > 0 {
+                self.came.push_front(message);
+                if batch.is_empty() {
+                    return Err(ReadError::Hole { seq, mark: at });
+                }
+                break;
+            }
+            if seq > upto {
+                self.came.push_front(message);
+                break;
+            }
+            let what = what(self.view, &message, seq);
+            batch.push(Event { seq, what });
+        }
+        Ok(batch)
+    }
+
+    /// Which one could not be folded is told with the error.
+    async fn fold(&mut self, batch: &[Event]) -> Result<(), (usize, FoldError)> {
+        self.rows.begin();
+        if batch.len() >= MANY {
+            self.warm(batch).await.map_err(|error| (0, error))?;
+        }
+        for (nth, event) in batch.iter().enumerate() {
+            match &event.what {
+                What::NotOurs => {}
+                What::Unreadable => return Err((nth, FoldError::Unreadable { seq: event.seq })),
+                What::Ours(event) => self.fold_one(event).await.map_err(|error| (nth, error))?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds out which rows the folds of a batch need, and reads them together. What is missing at first
+    /// decides what is asked for next, so it takes a few rounds.
+    async fn warm(&mut self, batch: &[Event]) -> Result<(), FoldError> {
+        for _ in 0..ROUNDS {
+            self.rows.gather();
+            for event in batch {
+                if let What::Ours(event) = &event.what {
+                    // What fails here, and not for want of a row, fails again when it is folded for good.
+                    let _ = self.fold_one(event).await;
+                }
+            }
+            if self.rows.read_gathered().await? == 0 {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    async fn fold_one(&mut self, event: &Delivery) -> Result<(), FoldError> {
+        let version = event.envelope.version.unwrap_or_default();
+        let (context, aggregate) = (context_of(&event.subject), event.envelope.subject);
+        if self.rows.is_new(context, aggregate, version).await? {
+            self.view.fold(event, &mut self.rows).await?;
+        }
+        Ok(())
+    }
+
+    async fn commit(&mut self, batch: &[Event], started: Instant) -> Result<(), ReadError> {
+        let signed = |seq| i64::try_from(seq).unwrap_or(i64::MAX);
+        let Some(to) = batch.last().map(|last| last.seq) else {
+            return Ok(());
+        };
+        let (mut new, mut puts, mut deletes) = (Vec::new(), Vec::new(), Vec::new());
+        for (key, doc, is_new) in self.rows.changes() {
+            let id = key.record();
+            match doc {
+                Some(doc) if is_new => new.push(DocRow { id, doc }),
+                Some(doc) => puts.push(DocRow { id, doc }),
+                None => deletes.push(id),
+            }
+        }
+        let run = || {
+            self.plans
+                .store
+                .db()
+                .query(format!(
+                    "{{
+                    LET $moved = (UPDATE $mark SET seq = $to, waits = NONE
+                        WHERE seq = $from AND (build ?? 0) = $build RETURN VALUE seq);
+                    IF array::len($moved) != 1 {{ THROW 'mark_moved' }};
+                    INSERT $new RETURN NONE;
+                    FOR $row IN $puts {{ UPSERT $row.id CONTENT {{ doc: $row.doc }} RETURN NONE }};
+                    FOR $one IN $deletes {{ DELETE $one RETURN NONE }};
+                    {LINK}
+                    RETURN (SELECT reads, stage, build, swap FROM ONLY $row);
+                    }}",
+                ))
+                .bind(("view", self.place.colour.of(self.view.name()).into_owned()))
+                .bind(("reach", reach()))
+                .bind(("mark", self.place.colour.mark(self.view.name()).record()))
+                .bind(("from", signed(self.place.seq)))
+                .bind(("to", signed(to)))
+                .bind(("build", self.place.build))
+                .bind(("new", new.clone()))
+                .bind(("puts", puts.clone()))
+                .bind(("deletes", deletes.clone()))
+                .bind(("row", row(self.view.name()).record()))
+                .into_future()
+        };
+        let plan = match retry(run).await? {
+            Tx::Done(plan) => plan.into_json_value(),
+            // A row that was not there is: somebody else has written it, and moved the mark.
+            Tx::Refused(_) | Tx::Duplicate(_) => return Err(ReadError::Moved),
+            other => return Err(StoreError::from(other).into()),
+        };
+        self.rows.written();
+        self.place.seq = to;
+        self.plan = serde_json::from_value(plan).map_err(StoreError::Row)?;
+        self.measure(batch, started);
+        let is_read = self.plan.reads == self.place.colour;
+        let is_mine = match self.role {
+            Role::Read => is_read,
+            Role::Other => !is_read && self.plan.stage != Stage::Dropping,
+        };
+        if is_mine { Ok(()) } else { Err(ReadError::Moved) }
+    }
+
+    fn measure(&self, batch: &[Event], started: Instant) {
+        let folded = batch.iter().filter(|event| matches!(event.what, What::Ours(_))).count();
+        let labels = [("view", self.view.name()), ("colour", self.role.word())];
+        metrics::counter!("maru_view_events_total", &labels).increment(folded as u64);
+        metrics::histogram!("maru_view_batch_seconds", &labels).record(started.elapsed());
+    }
+}
+
+fn context_of(subject: &str) -> &str {
+    match Subject::parse(subject) {
+        Some(Subject::Event { context, .. }) => context,
+        _ => "",
+    }
+}
+
+/// Whether a view listens to what lies there.
+pub(super) fn is_ours(view: &dyn View, subject: &str) -> bool {
+    view.contexts().contains(&context_of(subject))
+}
+
+fn what(view: &dyn View, message: &Message, seq: u64) -> What {
+    let subject = message.subject.as_str();
+    if !is_ours(view, subject) {
+        return What::NotOurs;
+    }
+    let headers = message.headers.as_ref();
+    match Envelope::read(|name| headers?.get(name).map(|value| value.as_str())) {
+        Ok(envelope) => What::Ours(Box::new(Delivery {
+            subject: subject.to_owned(),
+            envelope,
+            body: message.payload.clone(),
+            seq,
+            attempt: 1,
+        })),
+        Err(_) => What::Unreadable,
+    }
+}

@@ -1,0 +1,74 @@
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use maru_streams::desk::{self, Desk, DeskError};
+use maru_streams::testing::World;
+use serde_json::json;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+/// Counting goes on until somebody has heard how far it is.
+fn desk(heard: &Arc<Notify>) -> Desk {
+    let heard = Arc::clone(heard);
+    Desk::default()
+        .answers("boxes.count", move |question, progress| {
+            let heard = Arc::clone(&heard);
+            async move {
+                progress.say(json!({ "counted": 1 }));
+                heard.notified().await;
+                Ok(json!({ "boxes": question["shelves"].as_u64().unwrap_or_default() * 3 }))
+            }
+            .boxed()
+        })
+        .answers("boxes.open", |_, _| {
+            async { Err(DeskError::NotThere("there is no such box".to_owned())) }.boxed()
+        })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_is_answered_by_whoever_runs_there_with_progress_on_the_way() {
+    let world = World::new(&[]).await;
+    let (stop, heard) = (CancellationToken::new(), Arc::new(Notify::new()));
+    let nobody = desk::ask(&world.nats, "boxes.count", &json!({}), |_| {}).await;
+    assert_eq!(nobody, Err(DeskError::Nobody));
+
+    let open = tokio::spawn(desk(&heard).open(world.nats.clone(), stop.clone()));
+    let mut words = Vec::new();
+    let mut hear = |word| {
+        words.push(word);
+        heard.notify_one();
+    };
+    let asked = json!({ "shelves": 2 });
+    let answer = loop {
+        match desk::ask(&world.nats, "boxes.count", &asked, &mut hear).await {
+            // The subscription is on its way.
+            Err(DeskError::Nobody) => tokio::task::yield_now().await,
+            answer => break answer,
+        }
+    };
+    assert_eq!(answer, Ok(json!({ "boxes": 6 })));
+    assert_eq!(words.first(), Some(&json!({ "counted": 1 })));
+
+    let missing = desk::ask(&world.nats, "boxes.open", &json!({}), |_| {}).await;
+    assert_eq!(missing, Err(DeskError::NotThere("there is no such box".to_owned())));
+    let unknown = desk::ask(&world.nats, "boxes.burn", &json!({}), |_| {}).await;
+    assert_eq!(unknown, Err(DeskError::Unknown("boxes.burn".to_owned())));
+    stop.cancel();
+    open.await.unwrap();
+}
+
+#[tokio::test]
+async fn asking_in_the_same_process_says_the_same() {
+    let heard = Arc::new(Notify::new());
+    let desk = desk(&heard);
+    let mut words = Vec::new();
+    let hear = |word| {
+        words.push(word);
+        heard.notify_one();
+    };
+    let answer = desk.ask("boxes.count", json!({ "shelves": 1 }), hear).await;
+    assert_eq!(answer, Ok(json!({ "boxes": 3 })));
+    assert_eq!(words, [json!({ "counted": 1 })]);
+    let unknown = desk.ask("boxes.burn", json!({}), |_| {}).await;
+    assert_eq!(unknown, Err(DeskError::Unknown("boxes.burn".to_owned())));
+}
