@@ -6,6 +6,8 @@ SHELL := /bin/sh
 # passes arguments on.
 PROFILE ?= dev
 ARGS ?=
+# The split form's tests bring their own database server; what they build, lint and bench share.
+WITH_DATABASE := --features maru/database
 
 .PHONY: help setup run test lint fmt bench docs story clean
 
@@ -20,12 +22,12 @@ run: setup ## Build and run everything in one process (PROFILE=release, ARGS="â€
 
 test: setup ## Run every test, with cargo-nextest if it is installed
 	@if cargo nextest --version >/dev/null 2>&1; then set -- nextest run; else set -- test; fi; \
-	echo "cargo $$* --workspace"; cargo "$$@" --workspace
+	echo "cargo $$* --workspace $(WITH_DATABASE)"; cargo "$$@" --workspace $(WITH_DATABASE)
 
 lint: ## Check format, lints and dependencies; what is not installed is left out and said
 	@if cargo fmt --version >/dev/null 2>&1; then cargo fmt --all --check; \
 	else echo "rustfmt is not installed: the format was not checked"; fi
-	@if cargo clippy --version >/dev/null 2>&1; then cargo clippy --workspace --all-targets -- -D warnings; \
+	@if cargo clippy --version >/dev/null 2>&1; then cargo clippy --workspace $(WITH_DATABASE) --all-targets -- -D warnings; \
 	else echo "clippy is not installed: the lints were not checked"; fi
 	@if cargo deny --version >/dev/null 2>&1; then cargo deny check --allow no-license-field; \
 	else echo "cargo-deny is not installed: licences and advisories were not checked"; fi
@@ -34,7 +36,7 @@ fmt: ## Format everything
 	cargo fmt --all
 
 bench: setup ## Measure a second of Maru beside what the machine can do (PROFILE=release for numbers to keep)
-	cargo bench --profile $(PROFILE) --workspace --bench commands
+	cargo bench --profile $(PROFILE) --workspace $(WITH_DATABASE) --bench commands
 
 docs: ## Write schemas/openapi.json, schemas/asyncapi.json and schemas/json/ from the types
 	cargo run --profile $(PROFILE) -p maru -- documents

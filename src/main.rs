@@ -5,6 +5,7 @@
 
 mod budgets;
 mod clock;
+mod database;
 mod dead_letters;
 mod deploy_check;
 mod doctor;
@@ -49,6 +50,8 @@ enum Command {
     Gateway(gateway::Gateway),
     /// Run workers alone, all or some of them, against a nats-server and a database of yours.
     Workers(workers::Workers),
+    /// Run the database server alone, for a gateway and workers in other processes.
+    Database(database::Database),
     /// Show or make the streams and consumers on a nats-server.
     Streams(streams::Streams),
     /// Show every lane, view and stream, and what waits there.
@@ -81,6 +84,9 @@ enum Command {
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
 fn main() -> ExitCode {
+    if let Some(ended) = database::served() {
+        return ended;
+    }
     let maru = Maru::parse();
     // Two TLS back ends are linked; without a choice the first use would panic. A second choice is none.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
@@ -107,6 +113,7 @@ async fn run(command: Command) -> Outcome {
         Command::Up(up) => up.run().await,
         Command::Gateway(gateway) => gateway.run().await,
         Command::Workers(workers) => workers.run().await,
+        Command::Database(database) => database.run(),
         Command::Streams(streams) => streams.run().await,
         Command::Budgets(budgets) => budgets.run().await,
         Command::Status(status) => status.run().await,
