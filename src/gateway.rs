@@ -2,8 +2,6 @@
 
 use clap::Args;
 use maru_streams::jobs::Health;
-use maru_streams::nats::Nats;
-use maru_streams::store::Store;
 
 use crate::settings::{KeysFolder, Limits, Listen, Metrics, Servers};
 use crate::{Outcome, parts, stop, telemetry};
@@ -33,14 +31,19 @@ impl Gateway {
         telemetry::log();
         let api = parts::listen("the API", self.listen.api, "--api").await?;
         let metrics = parts::listen("the metrics page", self.metrics.metrics, "--metrics").await?;
-        let nats = Nats::connect(&self.servers.nats, "maru gateway").await?;
-        let store = Store::open(&self.servers.database, self.servers.credentials()).await?;
-        telemetry::measure()?.serve(metrics, Health::default());
+        let stop = stop::requested()?;
+        let Some((nats, store)) = parts::servers(&self.servers, "maru gateway", &stop).await? else {
+            return Ok(());
+        };
+        let health = Health::default();
+        telemetry::measure()?.serve(metrics, health.clone());
         let monitor = self.nats_monitor.as_deref();
         let database = &self.servers.database;
         let door = parts::door(&nats, &store, monitor, database, &self.keys.keys, &self.limits).await?;
         tracing::info!(api = %self.listen.api, durability = door.durability.as_str(), "the gateway is up");
-        let served = maru_gateway::serve(door, api, stop::requested()?).await;
+        health.takes_work(true);
+        let served = maru_gateway::serve(door, api, stop).await;
+        health.takes_work(false);
         nats.close().await;
         Ok(served?)
     }

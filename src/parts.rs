@@ -17,8 +17,9 @@ use maru_workers::ports::openai::OpenAi;
 use maru_workers::ports::sandbox::Sandbox;
 use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
-use crate::settings::{Limits, Outside};
+use crate::settings::{Limits, Outside, Servers};
 
 /// A port that somebody else has.
 #[derive(Debug, thiserror::Error)]
@@ -97,6 +98,39 @@ pub async fn door(
         door.appoint_administrator(password.expose_secret()).await?;
     }
     Ok(door)
+}
+
+/// How long a process that is started waits for the servers it stands on: they may be starting beside it.
+const SERVERS_WITHIN: Duration = Duration::from_secs(60);
+/// Between two tries.
+const TRY_EVERY: Duration = Duration::from_millis(500);
+
+/// Both servers of one's own; none, if a stop was asked for while they were waited for.
+pub async fn servers(
+    servers: &Servers,
+    name: &str,
+    stop: &CancellationToken,
+) -> Result<Option<(Nats, Store)>, Box<dyn std::error::Error>> {
+    let reach = async || -> Result<(Nats, Store), Box<dyn std::error::Error>> {
+        let nats = Nats::connect(&servers.nats, name).await?;
+        let store = Store::open(&servers.database, servers.credentials()).await?;
+        Ok((nats, store))
+    };
+    let until = Instant::now() + SERVERS_WITHIN;
+    let mut is_told = false;
+    loop {
+        match stop.run_until_cancelled(reach()).await {
+            None => return Ok(None),
+            Some(Ok(reached)) => return Ok(Some(reached)),
+            Some(Err(error)) if Instant::now() > until => return Err(error),
+            Some(Err(error)) if !is_told => {
+                tracing::info!(why = crate::sentence(&*error), "waiting for the servers");
+                is_told = true;
+            }
+            Some(Err(_)) => {}
+        }
+        tokio::time::sleep(TRY_EVERY).await;
+    }
 }
 
 /// The embedded database could not be opened.

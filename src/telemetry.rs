@@ -81,8 +81,10 @@ pub struct Measured {
 }
 
 impl Measured {
-    /// Serves `/metrics`, and `/livez` for whoever starts this process again when it is not well.
+    /// Serves `/metrics`, `/livez` for whoever starts this process again when it is not well, and `/readyz` for
+    /// whoever waits until it takes work.
     pub fn serve(self, listener: TcpListener, health: Health) {
+        let ready = health.clone();
         let app = Router::new()
             .route(
                 "/metrics",
@@ -94,12 +96,25 @@ impl Measured {
                     )
                 }),
             )
-            .route("/livez", get(async move || livez(&health)));
+            .route("/livez", get(async move || livez(&health)))
+            .route("/readyz", get(async move || readyz(&ready)));
         tokio::spawn(async move {
             if let Err(error) = axum::serve(listener, app).await {
                 tracing::error!(%error, "metrics are not served any more");
             }
         });
+    }
+}
+
+/// It takes work, or does not yet, or not any more.
+fn readyz(health: &Health) -> (StatusCode, Json<Value>) {
+    if health.is_ready() {
+        (StatusCode::OK, Json(json!({ "status": "ready" })))
+    } else {
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            Json(json!({ "status": "starting or draining" })),
+        )
     }
 }
 

@@ -84,10 +84,13 @@ impl Up {
         let (keys, url) = (data.join("keys"), parts::database_url(&data));
         let door = parts::door(&nats, &store, Some(server.monitor()), &url, &keys, &self.limits).await?;
         let working = house.start(&[]);
-        measured.serve(metrics, working.health().clone());
+        let health = working.health().clone();
+        measured.serve(metrics, health.clone());
+        health.takes_work(true);
         self.welcome(&server, working.lanes(), door.durability.as_str());
 
         let served = maru_gateway::serve(door, api, stop).await;
+        health.takes_work(false);
         tracing::info!("draining: what runs is finished, what waits is kept");
         working.stop().await;
         let mark = database.note(&nats).await;

@@ -1,7 +1,7 @@
 //! `maru verify`: proves an installation by ill-treating one.
 //!
 //! ```text
-//! people at the door ──▶ a scratch `maru up` ◀── killed, frozen, cut off, again and again
+//! people at the door ──▶ a scratch Maru      ◀── killed, frozen, cut off, again and again
 //!        │                       │
 //!   what they were told     what it has, once it is quiet
 //!        └─────────▶ oracle ◀────┘   lost? twice? out of order? money missing? views wrong?
@@ -30,7 +30,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use maru_streams::nats::Nats;
 use maru_streams::oracle::{self, Finding};
-use maru_streams::server;
+use maru_streams::store::Store;
 use tokio_util::sync::CancellationToken;
 
 use crate::operator::Site;
@@ -69,6 +69,10 @@ pub struct Verify {
     /// The same seed throws the same dice again: what is hit, and when.
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
+    /// As many processes on one nats-server and one database server: two gateways, and so many copies of all
+    /// workers. One process that has everything in it, if not said.
+    #[arg(long, value_name = "COPIES", value_parser = clap::value_parser!(u8).range(1..))]
+    split: Option<u8>,
     /// How many people are at the door; each has one request in flight.
     #[arg(long, default_value_t = 8, value_name = "N")]
     people: usize,
@@ -159,14 +163,17 @@ impl Verify {
             None => std::env::current_exe()?,
         };
         let http = reqwest::Client::builder().build()?;
-        let mut scratch = Scratch::new(program, folder, http.clone(), &mut dice)?;
+        let mut scratch = match self.split {
+            None => Scratch::one(program, &folder, http.clone(), &mut dice)?,
+            Some(copies) => Scratch::split(program, &folder, copies.into(), http.clone(), &mut dice).await?,
+        };
         let folder = scratch.folder.clone();
         say(format_args!(
             "a scratch installation in {}, seed {seed}",
             folder.display()
         ));
         scratch.ready().await?;
-        let wire = Wire::before(scratch.api).await?;
+        let wire = Wire::before(scratch.doors.clone()).await?;
         let journal = Arc::new(Journal::new(&folder.join("accepted.jsonl"))?);
         let client = Client {
             http,
@@ -191,7 +198,7 @@ impl Verify {
         crowd.ending.cancel();
         say(format_args!("waiting until nothing is left to do"));
         let (mut home, mut findings) = (Vec::new(), Vec::new());
-        findings.extend(quiet(&scratch, &client, &mut crowd, &mut home).await?);
+        findings.extend(quiet(&mut scratch, &client, &mut crowd, &mut home).await?);
         // With the watchman.
         if home.len() <= self.people {
             let what = format!("{} of {} people came back", home.len(), self.people + 1);
@@ -203,12 +210,9 @@ impl Verify {
             sales.extend(theirs);
             findings.extend(found);
         }
-        let ended = scratch.stop().await;
-        if !ended.is_some_and(|status| status.success()) {
-            findings.push(Finding::new(
-                "unclean_stop",
-                format!("the last stop ended with {ended:?}"),
-            ));
+        for (name, ended) in scratch.stop().await {
+            let what = format!("the last stop of {name} ended with {ended:?}");
+            findings.push(Finding::new("unclean_stop", what));
         }
         say(format_args!("judging"));
         let written = journal.close();
@@ -224,6 +228,7 @@ impl Verify {
             campaigns: self.campaign.parts(),
             length: self.length,
             people: self.people,
+            copies: self.split,
             faults,
             written,
             counted,
@@ -234,12 +239,20 @@ impl Verify {
     }
 }
 
-/// Opens the installation, now that it is stopped, and lets the oracle look.
+/// Lets the oracle look, now that Maru is stopped: at the servers that still run, or at the folder, which is
+/// opened for it.
 async fn judged(
     scratch: &Scratch,
     written: &Written,
     sales: &[Sale],
 ) -> Result<(Counted, Vec<Finding>), Box<dyn std::error::Error>> {
+    if let Some(database) = &scratch.database {
+        let nats = Nats::connect(&scratch.nats_url().unwrap_or_default(), "maru verify").await?;
+        let store = Store::open(&database.url, Some(database.credentials.clone())).await?;
+        let judged = judgement::judge(&nats, &store, written, sales).await;
+        nats.close().await;
+        return Ok(judged?);
+    }
     let site = Site {
         data: scratch.data(),
         nats: None,
@@ -257,15 +270,15 @@ async fn judged(
 /// Waits until lanes, views and outbox have nothing left to do and everybody has their last word; a
 /// finding if that never comes.
 async fn quiet(
-    scratch: &Scratch,
+    scratch: &mut Scratch,
     client: &Client,
     crowd: &mut Crowd,
     home: &mut Vec<Person>,
 ) -> Result<Option<Finding>, Box<dyn std::error::Error>> {
-    let url = server::running(&scratch.data().join("nats"))?;
-    let nats = Nats::connect(url.as_deref().unwrap_or_default(), "maru verify").await?;
+    let nats = Nats::connect(&scratch.nats_url().unwrap_or_default(), "maru verify").await?;
     let (until, mut still, mut left) = (Instant::now() + QUIET, 0, None);
     let found = loop {
+        scratch.tend()?;
         left = oracle::left(&nats).await.ok().or(left);
         let is_quiet = left.as_ref().is_some_and(|left| left.is_empty());
         still = if is_quiet { still + 1 } else { 0 };

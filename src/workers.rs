@@ -2,8 +2,6 @@
 
 use clap::Args;
 use maru_streams::doctor::Place;
-use maru_streams::nats::Nats;
-use maru_streams::store::Store;
 use maru_workers::house::names;
 
 use crate::settings::{Keeping, Metrics, Outside, Servers};
@@ -40,19 +38,23 @@ impl Workers {
     pub async fn run(self) -> Outcome {
         telemetry::log();
         let metrics = parts::listen("the metrics page", self.metrics.metrics, "--metrics").await?;
-        let nats = Nats::connect(&self.servers.nats, "maru workers").await?;
-        let store = Store::open(&self.servers.database, self.servers.credentials()).await?;
-        let measured = telemetry::measure()?;
         let stop = stop::requested()?;
+        let Some((nats, store)) = parts::servers(&self.servers, "maru workers", &stop).await? else {
+            return Ok(());
+        };
+        let measured = telemetry::measure()?;
         let place = Place {
             database: self.servers.database.clone(),
             ..Place::default()
         };
         let house = parts::house(&nats, &store, parts::ai(&self.outside)?, self.outside.bank_timeout()).at(place);
         let working = house.keep(self.keeping.into()).start(&self.only);
-        measured.serve(metrics, working.health().clone());
+        let health = working.health().clone();
+        measured.serve(metrics, health.clone());
+        health.takes_work(true);
         tracing::info!(lanes = working.lanes(), only = ?self.only, "the workers are up");
         stop.cancelled().await;
+        health.takes_work(false);
         tracing::info!("draining: what runs is finished, what waits is kept");
         working.stop().await;
         nats.close().await;

@@ -125,14 +125,23 @@ impl Keys {
     }
 }
 
-/// Reads a file, making it first if it is not there. Two who make it at once agree on the first.
+/// Reads a file, making it first if it is not there. It appears whole or not at all, and two who make it at
+/// once agree on the first.
 fn file(path: &Path, make: impl Fn() -> Result<String, String>) -> Result<String, String> {
     if let Ok(text) = fs::read_to_string(path) {
         return Ok(text);
     }
     let text = make()?;
-    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-    match made.and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all())) {
+    let draft = path.with_extension(format!("{}.new", std::process::id()));
+    let put = || {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::hard_link(&draft, path)
+    };
+    let made = put();
+    let _ = fs::remove_file(&draft);
+    match made {
         Ok(()) => Ok(text),
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
             fs::read_to_string(path).map_err(|error| error.to_string())

@@ -10,19 +10,22 @@ use tokio_util::sync::CancellationToken;
 
 use super::dice::Dice;
 use super::journal::{Journal, Written};
-use super::scratch::{Scratch, ScratchError, signal};
+use super::scratch::{Part, Scratch, ScratchError};
 use super::wire::Wire;
+
+/// How often is looked whether something ended by itself.
+const TEND_EVERY: Duration = Duration::from_millis(100);
 
 /// How to make its life hard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Campaign {
-    /// Maru or its nats-server killed at random moments, and Maru restarted as a deploy would.
+    /// Processes killed at random moments, and restarted as a deploy would.
     Crash,
-    /// Maru or its nats-server frozen for seconds.
+    /// Processes frozen for seconds.
     Freeze,
     /// The wire between people and the door cut for seconds.
     Cut,
-    /// Maru or its nats-server killed every few seconds, while they are still starting too.
+    /// Processes killed every few seconds, while they are still starting too.
     RepeatedKill,
     /// One after the other.
     All,
@@ -52,7 +55,7 @@ impl Campaign {
 /// One thing that was done.
 pub struct Fault {
     pub campaign: Campaign,
-    pub what: &'static str,
+    pub what: String,
     /// Since the journal was begun.
     pub at: Duration,
     /// When we took our hands off: from here on it has to recover by itself.
@@ -65,7 +68,7 @@ impl Fault {
         let (accepted, finished) = written.after(self.lifted);
         let ms = |time: Option<Duration>| time.map(|time| time.as_millis() as u64);
         json!({
-            "campaign": self.campaign.name(), "what": self.what,
+            "campaign": self.campaign.name(), "what": &self.what,
             "atMs": self.at.as_millis() as u64, "liftedMs": self.lifted.as_millis() as u64,
             "acceptedAfterMs": ms(accepted), "finishedAfterMs": ms(finished),
         })
@@ -96,19 +99,21 @@ impl Field<'_> {
             // However short it is, something is done in it.
             let pause = pause.min(length / 2);
             if Instant::now() + pause > until {
-                self.waits(until.saturating_duration_since(Instant::now())).await;
-                return Ok(());
+                return self.waits(until.saturating_duration_since(Instant::now())).await;
             }
-            self.waits(pause).await;
+            self.waits(pause).await?;
             if self.stop.is_cancelled() {
                 return Ok(());
             }
             let at = self.journal.now();
             let what = match campaign {
                 Campaign::Crash => self.crash().await?,
-                Campaign::Freeze => self.freeze().await,
-                Campaign::Cut => self.cut().await,
-                Campaign::RepeatedKill | Campaign::All => self.kill_again()?,
+                Campaign::Freeze => self.freeze().await?,
+                Campaign::Cut => self.cut().await?,
+                Campaign::RepeatedKill | Campaign::All => {
+                    let part = self.part();
+                    self.kill(part)?
+                }
             };
             let lifted = self.journal.now();
             self.faults.push(Fault {
@@ -123,67 +128,56 @@ impl Field<'_> {
         }
     }
 
-    async fn waits(&self, length: Duration) {
-        let _ = self.stop.run_until_cancelled(tokio::time::sleep(length)).await;
-    }
-
-    async fn crash(&mut self) -> Result<&'static str, ScratchError> {
-        match self.dice.below(10) {
-            0..5 => {
-                self.scratch.kill();
-                self.scratch.start()?;
-                Ok("SIGKILL of Maru")
-            }
-            5..8 => {
-                if let Some(server) = self.scratch.nats_server() {
-                    signal(server, Signal::KILL);
-                }
-                Ok("SIGKILL of nats-server")
-            }
-            _ => {
-                let ended = self.scratch.stop().await;
-                if !ended.is_some_and(|status| status.success()) {
-                    let what = format!("Maru was asked to end and did not end well: {ended:?}");
-                    self.journal.finds("unclean_stop", what);
-                }
-                self.scratch.start()?;
-                Ok("restart of Maru")
-            }
+    /// Waits, and meanwhile starts again what ended by itself.
+    async fn waits(&mut self, length: Duration) -> Result<(), ScratchError> {
+        let until = Instant::now() + length;
+        while Instant::now() < until && !self.stop.is_cancelled() {
+            self.scratch.tend()?;
+            tokio::time::sleep(TEND_EVERY.min(until.saturating_duration_since(Instant::now()))).await;
         }
+        Ok(())
     }
 
-    fn kill_again(&mut self) -> Result<&'static str, ScratchError> {
-        if self.dice.below(4) == 0
-            && let Some(server) = self.scratch.nats_server()
-        {
-            signal(server, Signal::KILL);
-            return Ok("SIGKILL of nats-server");
+    /// Whom it hits.
+    fn part(&mut self) -> Part {
+        let parts = self.scratch.parts();
+        *self.dice.pick(&parts).unwrap_or(&Part::NatsServer)
+    }
+
+    fn kill(&mut self, part: Part) -> Result<String, ScratchError> {
+        self.scratch.kill(part)?;
+        Ok(format!("SIGKILL of {}", self.scratch.name(part)))
+    }
+
+    /// Of ten, two are restarts.
+    async fn crash(&mut self) -> Result<String, ScratchError> {
+        let part = self.part();
+        if part == Part::NatsServer || self.dice.below(10) >= 2 {
+            return self.kill(part);
         }
-        self.scratch.kill();
-        self.scratch.start()?;
-        Ok("SIGKILL of Maru")
+        let ended = self.scratch.restart(part).await?;
+        let name = self.scratch.name(part);
+        if !ended.is_some_and(|status| status.success()) {
+            let what = format!("{name} was asked to end and did not end well: {ended:?}");
+            self.journal.finds("unclean_stop", what);
+        }
+        Ok(format!("restart of {name}"))
     }
 
-    async fn freeze(&mut self) -> &'static str {
-        let (target, what) = if self.dice.below(2) == 0 {
-            (self.scratch.nats_server(), "SIGSTOP of nats-server")
-        } else {
-            (self.scratch.maru(), "SIGSTOP of Maru")
-        };
+    async fn freeze(&mut self) -> Result<String, ScratchError> {
+        let part = self.part();
         let length = self.dice.between_ms(500, 6_000);
-        if let Some(target) = target {
-            signal(target, Signal::STOP);
-            self.waits(length).await;
-            signal(target, Signal::CONT);
-        }
-        what
+        self.scratch.signal(part, Signal::STOP);
+        self.waits(length).await?;
+        self.scratch.signal(part, Signal::CONT);
+        Ok(format!("SIGSTOP of {}", self.scratch.name(part)))
     }
 
-    async fn cut(&mut self) -> &'static str {
+    async fn cut(&mut self) -> Result<String, ScratchError> {
         let length = self.dice.between_ms(100, 3_000);
         self.wire.cut();
-        self.waits(length).await;
+        self.waits(length).await?;
         self.wire.mend();
-        "the wire to the door cut"
+        Ok("the wire to the door cut".to_owned())
     }
 }

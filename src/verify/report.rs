@@ -18,6 +18,8 @@ pub struct Report {
     pub campaigns: Vec<Campaign>,
     pub length: Duration,
     pub people: usize,
+    /// So many copies of all workers, as processes of their own; none if all was one process.
+    pub copies: Option<u8>,
     pub faults: Vec<Fault>,
     pub written: Written,
     pub counted: Counted,
@@ -43,6 +45,7 @@ impl Report {
             "campaigns": self.campaigns.iter().map(|campaign| campaign.name()).collect::<Vec<_>>(),
             "lengthMs": self.length.as_millis() as u64,
             "people": self.people,
+            "copies": self.copies,
             "requests": {
                 "sent": self.written.sent, "sentAgain": self.written.again,
                 "commandsAccepted": self.written.promises.len(), "lastWords": self.written.finished,
@@ -64,8 +67,12 @@ impl Report {
         let told = self.json();
         let number = |pointer: &str| told.pointer(pointer).and_then(Value::as_u64).unwrap_or_default();
         let names: Vec<&str> = self.campaigns.iter().map(|campaign| campaign.name()).collect();
+        let form = match self.copies {
+            None => "one process".to_owned(),
+            Some(copies) => format!("split, {copies} copies of all workers"),
+        };
         println!(
-            "campaign   {} for {} s, {} people, seed {}",
+            "campaign   {} for {} s, {form}, {} people, seed {}",
             names.join(", "),
             self.length.as_secs(),
             self.people,

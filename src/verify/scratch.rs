@@ -1,69 +1,73 @@
-//! The installation that is proven: a `maru up` of its own in a folder of its own, which can be killed,
-//! frozen and started again, as nobody would do to one that people use.
+//! The installation that is proven: a Maru of its own in a folder of its own, in one process or in many,
+//! each of which can be killed, frozen and started again, as nobody would do to one that people use.
+//!
+//! Somebody has to start again what died, as a cluster would: whoever waits here calls [`Scratch::tend`].
 
-use std::fs::{self, OpenOptions};
+mod form;
+mod process;
+
 use std::io;
-use std::net::{SocketAddr, TcpListener};
-use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use maru_streams::server::{self, NatsServer};
+use maru_streams::store::Credentials;
+use rustix::process::Signal;
+
+pub use process::signal;
 
 use super::dice::Dice;
+use process::Process;
 
 /// How long a start may take, a disk full of other work included.
 const START: Duration = Duration::from_secs(90);
-/// How long a drain may take before it counts as none.
-const DRAIN: Duration = Duration::from_secs(90);
 /// How often is looked.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-
-/// Variables that would change what is proven, or reach somebody outside.
-const NOT_INHERITED: [&str; 6] = [
-    "OPENAI_BASE_URL",
-    "OPENAI_API_KEY",
-    "MARU_ADMIN_PASSWORD",
-    "MARU_PRODUCTION",
-    "MARU_REQUESTS_AT_ONCE",
-    "MARU_PAYMENT_TIMEOUT_MS",
-];
 
 /// Why the installation does not run.
 #[derive(Debug, thiserror::Error)]
 pub enum ScratchError {
     #[error("the scratch installation cannot be set up: {0}")]
     Setup(#[from] io::Error),
+    #[error("the scratch installation's nats-server does not run: {0}")]
+    Server(#[from] server::ServerError),
+    #[error("the scratch installation's streams cannot be made; {} says why", .0.display())]
+    NoStreams(PathBuf),
     #[error("the scratch installation did not come up; {} says why", .0.display())]
     NotReady(PathBuf),
 }
 
+/// Something that can be hit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// One of our processes, by its place in the list.
+    Process(usize),
+    /// The nats-server. Its keeper, Maru itself or this process, starts it again.
+    NatsServer,
+}
+
+/// A database that is a process of its own.
+pub struct Database {
+    pub url: String,
+    pub credentials: Credentials,
+}
+
 pub struct Scratch {
-    program: PathBuf,
     pub folder: PathBuf,
-    pub api: SocketAddr,
-    metrics: SocketAddr,
+    /// Where people may knock.
+    pub doors: Vec<SocketAddr>,
     http: reqwest::Client,
-    child: Option<Child>,
-    /// Starts that ended by themselves, and were tried again as a supervisor would.
+    processes: Vec<Process>,
+    /// Those of the split form; one process keeps its own.
+    server: Option<NatsServer>,
+    pub database: Option<Database>,
+    /// Processes that ended by themselves, and were started again as a supervisor would.
     pub failed_starts: u64,
 }
 
 impl Scratch {
-    pub fn new(program: PathBuf, folder: PathBuf, http: reqwest::Client, dice: &mut Dice) -> io::Result<Self> {
-        fs::create_dir_all(&folder)?;
-        Ok(Self {
-            program,
-            folder: folder.canonicalize()?,
-            api: free_address(dice)?,
-            metrics: free_address(dice)?,
-            http,
-            child: None,
-            failed_starts: 0,
-        })
-    }
-
     pub fn data(&self) -> PathBuf {
         self.folder.join("data")
     }
@@ -72,107 +76,120 @@ impl Scratch {
         self.folder.join("maru.log")
     }
 
-    fn spawn(&mut self) -> io::Result<()> {
-        let log = OpenOptions::new().create(true).append(true).open(self.log())?;
-        let mut command = Command::new(&self.program);
-        for name in NOT_INHERITED {
-            command.env_remove(name);
+    /// Where its streams are, while it runs.
+    pub fn nats_url(&self) -> Option<String> {
+        match &self.server {
+            Some(server) => Some(server.url().to_owned()),
+            None => server::running(&self.data().join("nats")).ok().flatten(),
         }
-        command
-            .arg("up")
-            .env("MARU_DATA", self.data())
-            .env("MARU_API", self.api.to_string())
-            .env("MARU_METRICS", self.metrics.to_string())
-            .env("MARU_REQUESTS_PER_SECOND", "100000")
-            .env("MARU_STREAM_MAX_BYTES", (256_u64 << 20).to_string())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            // Its own group: a Ctrl-C in the terminal is for us, who end the campaign first.
-            .process_group(0);
-        self.child = Some(command.spawn()?);
-        Ok(())
     }
 
-    /// Starts it, without waiting until it is ready.
-    pub fn start(&mut self) -> Result<(), ScratchError> {
-        if self.child.is_none() {
-            self.spawn()?;
-        }
-        Ok(())
+    /// Everything that can be hit.
+    pub fn parts(&self) -> Vec<Part> {
+        let processes = (0..self.processes.len()).map(Part::Process);
+        processes.chain([Part::NatsServer]).collect()
     }
 
-    /// Waits until it says that it is ready. One that ends meanwhile is started again: its folder may
-    /// have been locked by the server that the last one left behind.
-    pub async fn ready(&mut self) -> Result<(), ScratchError> {
-        let (until, address) = (Instant::now() + START, format!("http://{}/readyz", self.api));
-        while Instant::now() < until {
-            self.start()?;
-            let asked = self.http.get(&address).timeout(Duration::from_secs(2)).send().await;
-            if asked.is_ok_and(|answer| answer.status() == 200) {
-                return Ok(());
+    /// What people call it.
+    pub fn name(&self, part: Part) -> &str {
+        match part {
+            Part::Process(nth) => &self.processes[nth].name,
+            Part::NatsServer => "nats-server",
+        }
+    }
+
+    fn pid(&self, part: Part) -> Option<u32> {
+        match (part, &self.server) {
+            (Part::Process(nth), _) => self.processes[nth].pid(),
+            (Part::NatsServer, Some(server)) => Some(server.pid()),
+            // In one process there is one, and its only child is the server.
+            (Part::NatsServer, None) => process::child_of(self.processes.first()?.pid()?),
+        }
+    }
+
+    pub fn signal(&self, part: Part, what: Signal) {
+        if let Some(pid) = self.pid(part) {
+            signal(pid, what);
+        }
+    }
+
+    /// SIGKILL, as a crash would end it, and started again at once.
+    pub fn kill(&mut self, part: Part) -> Result<(), ScratchError> {
+        match part {
+            Part::Process(nth) => {
+                self.processes[nth].kill();
+                self.processes[nth].start()?;
             }
-            if self
-                .child
-                .as_mut()
-                .is_some_and(|child| !matches!(child.try_wait(), Ok(None)))
-            {
-                self.child = None;
-                self.failed_starts += 1;
+            Part::NatsServer => self.signal(part, Signal::KILL),
+        }
+        Ok(())
+    }
+
+    /// SIGTERM, as a deploy would end it, and started again: how it ended, if it did in time. Of a
+    /// nats-server none: nobody restarts that in passing.
+    pub async fn restart(&mut self, part: Part) -> Result<Option<ExitStatus>, ScratchError> {
+        let Part::Process(nth) = part else { return Ok(None) };
+        let ended = self.processes[nth].stop().await;
+        self.processes[nth].start()?;
+        Ok(ended)
+    }
+
+    /// Starts again what ended by itself.
+    pub fn tend(&mut self) -> Result<(), ScratchError> {
+        for process in &mut self.processes {
+            self.failed_starts += u64::from(process.has_ended());
+            process.start()?;
+        }
+        Ok(())
+    }
+
+    /// Waits until every process says that it is ready.
+    pub async fn ready(&mut self) -> Result<(), ScratchError> {
+        let until = Instant::now() + START;
+        while Instant::now() < until {
+            self.tend()?;
+            if self.is_ready().await {
+                return Ok(());
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
         Err(ScratchError::NotReady(self.log()))
     }
 
-    /// SIGKILL, as a crash would end it.
-    pub fn kill(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-
-    /// SIGTERM, and waits for the end; none if it did not come.
-    pub async fn stop(&mut self) -> Option<ExitStatus> {
-        let mut child = self.child.take()?;
-        signal(child.id(), Signal::TERM);
-        let until = Instant::now() + DRAIN;
-        while Instant::now() < until {
-            if let Ok(Some(status)) = child.try_wait() {
-                return Some(status);
+    async fn is_ready(&self) -> bool {
+        for process in &self.processes {
+            let asked = self.http.get(&process.ready).timeout(Duration::from_secs(2)).send();
+            if !asked.await.is_ok_and(|answer| answer.status() == 200) {
+                return false;
             }
-            tokio::time::sleep(LOOK_EVERY).await;
         }
-        self.child = Some(child);
-        self.kill();
-        None
+        true
     }
 
-    pub fn maru(&self) -> Option<u32> {
-        self.child.as_ref().map(Child::id)
-    }
-
-    /// The nats-server that it keeps.
-    pub fn nats_server(&self) -> Option<u32> {
-        child_of(self.maru()?)
+    /// Ends all of Maru, and leaves only servers running that are processes of their own. Who did not end
+    /// well is named.
+    pub async fn stop(&mut self) -> Vec<(String, Option<ExitStatus>)> {
+        let mut badly = Vec::new();
+        for process in self.processes.iter_mut().filter(|process| process.is_maru) {
+            let ended = process.stop().await;
+            if !ended.is_some_and(|status| status.success()) {
+                badly.push((process.name.clone(), ended));
+            }
+        }
+        badly
     }
 }
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        let server = self.nats_server();
-        self.kill();
+        let server = self.server.is_none().then(|| self.pid(Part::NatsServer)).flatten();
+        for process in &mut self.processes {
+            process.kill();
+        }
         if let Some(server) = server {
             signal(server, Signal::TERM);
             signal(server, Signal::CONT);
         }
-    }
-}
-
-pub fn signal(pid: u32, signal: Signal) {
-    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
-        let _ = kill_process(pid, signal);
     }
 }
 
@@ -183,22 +200,10 @@ fn free_address(dice: &mut Dice) -> io::Result<SocketAddr> {
     loop {
         let port = 10_000 + u16::try_from(dice.below(20_000)).unwrap_or_default();
         let address = SocketAddr::from(([127, 0, 0, 1], port));
-        match TcpListener::bind(address) {
+        match std::net::TcpListener::bind(address) {
             Ok(_) => return Ok(address),
             Err(error) if tried > 100 => return Err(error),
             Err(_) => tried += 1,
         }
     }
-}
-
-fn child_of(parent: u32) -> Option<u32> {
-    let is_child = |folder: &Path| {
-        let stat = fs::read_to_string(folder.join("stat")).unwrap_or_default();
-        // "pid (name) state ppid …"; the name may hold anything, a bracket too.
-        let mut fields = stat.rsplit_once(") ").map_or("", |(_, after)| after).split(' ');
-        fields.next() != Some("Z") && fields.next().and_then(|ppid| ppid.parse().ok()) == Some(parent)
-    };
-    let processes = fs::read_dir("/proc").ok()?.flatten();
-    let mut numbered = processes.filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path())));
-    numbered.find(|(_, folder)| is_child(folder)).map(|(pid, _)| pid)
 }

@@ -1,4 +1,4 @@
-//! The wire between people and the door, which can be cut: then connections break at once, answers on
+//! The wire between people and the doors, which can be cut: then connections break at once, answers on
 //! their way are lost, and new connections are refused until it is whole again.
 
 use std::net::SocketAddr;
@@ -13,18 +13,22 @@ pub struct Wire {
 }
 
 impl Wire {
-    pub async fn before(upstream: SocketAddr) -> std::io::Result<Self> {
+    /// Each connection goes to the next door; where that is shut, to another one, as behind any balancer.
+    pub async fn before(doors: Vec<SocketAddr>) -> std::io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let (is_whole, whole) = watch::channel(true);
         tokio::spawn(async move {
+            let mut next = doors;
             while let Ok((mut client, _)) = listener.accept().await {
-                let mut whole = whole.clone();
+                next.rotate_left(1);
+                let (doors, mut whole) = (next.clone(), whole.clone());
                 tokio::spawn(async move {
                     if !*whole.borrow_and_update() {
                         return;
                     }
-                    let Ok(mut server) = TcpStream::connect(upstream).await else {
+                    // Tokio tries one after the other.
+                    let Ok(mut server) = TcpStream::connect(&doors[..]).await else {
                         return;
                     };
                     tokio::select! {

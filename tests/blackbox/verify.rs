@@ -54,6 +54,25 @@ async fn a_maru_that_is_killed_frozen_and_cut_off_keeps_its_word() {
 }
 
 #[tokio::test]
+#[cfg_attr(
+    not(feature = "database"),
+    ignore = "without the database server's library there is nothing to split off"
+)]
+async fn gateways_workers_and_servers_that_are_killed_one_by_one_keep_their_word() {
+    let place = tempfile::tempdir().expect("a temporary folder");
+    let campaign = ["--campaign", "repeated-kill", "--for", "25s", "--people", "6"];
+    let arguments = [&campaign[..], &["--split", "2", "--folder", &folder(&place)]].concat();
+    let (code, report) = verify(&arguments).await;
+    assert_eq!(
+        (code, &report["findings"]),
+        (Some(0), &Value::Array(Vec::new())),
+        "{report:#}"
+    );
+    assert!(report["found"]["commands"].as_u64() > Some(20), "{report:#}");
+    assert!(!Path::new(&folder(&place)).exists(), "nothing is left behind");
+}
+
+#[tokio::test]
 async fn verify_finds_an_ack_before_commit() {
     let place = tempfile::tempdir().expect("a temporary folder");
     // The build to prove is this very test program, told to be a Maru with that bug.

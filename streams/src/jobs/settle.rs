@@ -5,16 +5,18 @@
 use std::time::Duration;
 
 use async_nats::Request;
+use tokio::time::Instant;
 
 use super::lease::Lease;
 use crate::nats::Nats;
 
 /// How long a confirmation may take. Requests in flight when a connection drops are simply lost.
 const CONFIRM: Duration = Duration::from_secs(2);
-const TRIES: u32 = 3;
-/// How long the server may be away before a settlement is left to the redelivery.
-const AWAY: Duration = Duration::from_secs(10);
-/// The same for a lane that is told to stop.
+/// Between two tries: a server that has just started answers before it knows its consumers again.
+const PAUSE: Duration = Duration::from_millis(200);
+/// How long is tried before a settlement is left to the redelivery.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// How long a lane that is told to stop waits for a server that is away.
 const AWAY_AT_THE_END: Duration = Duration::from_secs(1);
 
 async fn tell(nats: &Nats, reply: &str, what: String) -> bool {
@@ -29,24 +31,26 @@ async fn tell(nats: &Nats, reply: &str, what: String) -> bool {
 }
 
 async fn settle(nats: &Nats, lease: &Lease, what: String, finished: bool) {
-    for _ in 0..TRIES {
+    let until = Instant::now() + PATIENCE;
+    while Instant::now() < until {
         // Asked anew each time: a redelivery meanwhile brings a newer subject.
         if tell(nats, &lease.reply(), what.clone()).await {
             lease.settled(finished);
             return;
         }
-        // Lost on the way: as soon as the connection is back, the next try is worth making.
         let mut connects = nats.connects();
+        if nats.is_connected() {
+            tokio::time::sleep(PAUSE).await;
+            continue;
+        }
         let at_the_end = async {
             lease.closing().await;
             tokio::time::sleep(AWAY_AT_THE_END).await;
         };
-        if !nats.is_connected() {
-            tokio::select! {
-                _ = connects.changed() => {}
-                () = tokio::time::sleep(AWAY) => break,
-                () = at_the_end => break,
-            }
+        tokio::select! {
+            _ = connects.changed() => {}
+            () = tokio::time::sleep_until(until) => {}
+            () = at_the_end => break,
         }
     }
     metrics::counter!("maru_lane_unconfirmed_acks_total").increment(1);

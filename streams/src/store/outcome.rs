@@ -57,7 +57,7 @@ impl From<Tx> for StoreError {
 }
 
 /// Whether an error says that the transaction met another one.
-fn is_conflict(error: &Error) -> bool {
+pub(super) fn is_conflict(error: &Error) -> bool {
     matches!(error.query_details(), Some(QueryError::TransactionConflict))
         || error.message().contains("This transaction can be retried")
         || error.message().contains("Transaction retry required")
