@@ -98,6 +98,16 @@ pub fn all(publishes: &Publishes, transactions: &Transactions, loops: &Loops, co
             Bound::AtLeast(10.0),
         ),
         goal(
+            "ms until 95 % of the commands among 400 requests/s were accepted",
+            commands.mixed.accepted.within_ms(950).unwrap_or(f64::NAN),
+            Bound::AtMost(100.0),
+        ),
+        goal(
+            "ms until 95 % of the reads among 400 requests/s were answered",
+            commands.mixed.read.within_ms(950).unwrap_or(f64::NAN),
+            Bound::AtMost(50.0),
+        ),
+        goal(
             "seconds from the start to the first accepted command, no data",
             commands.first_fresh.as_secs_f64(),
             Bound::AtMost(3.0),

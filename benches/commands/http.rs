@@ -13,6 +13,7 @@ use maru_streams::server;
 use serde_json::{Value, json};
 
 use crate::house::House;
+use crate::mixed::{Mixed, mixed};
 use crate::sheet::{PROFILE, Sheet, Speed, fly};
 
 /// How many write books, so that no one is the only one.
@@ -33,11 +34,12 @@ pub struct Commands {
     pub alone: Speed,
     pub crowd: Speed,
     pub rebuild: Speed,
+    pub mixed: Mixed,
 }
 
 /// Those who write, and how many books they have begun.
 #[derive(Clone)]
-struct Authors {
+pub struct Authors {
     http: reqwest::Client,
     api: String,
     tokens: Arc<[String]>,
@@ -75,7 +77,7 @@ impl Authors {
     }
 
     /// Begins a book. `prefer` says how to be answered, `status` what the answer must be to count.
-    async fn begin_book(self, prefer: &'static str, wanted: u16) {
+    pub async fn begin_book(self, prefer: &'static str, wanted: u16) {
         let nth = self.begun.fetch_add(1, Ordering::Relaxed);
         let body =
             json!({ "title": "The moon in the well", "synopsis": "Once the moon fell into a well.", "price": 9000 });
@@ -91,6 +93,30 @@ impl Authors {
         let answer = sent.expect("an answer");
         let (status, text) = (answer.status().as_u16(), answer.text().await.expect("an answer"));
         assert_eq!(status, wanted, "{text}");
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        let request = self
+            .http
+            .get(format!("{}{path}", self.api))
+            .bearer_auth(&self.tokens[0]);
+        let answer = request.send().await.expect("an answer");
+        let (status, text) = (answer.status().as_u16(), answer.text().await.expect("an answer"));
+        assert_eq!(status, 200, "{text}");
+        serde_json::from_str(&text).expect("an answer in JSON")
+    }
+
+    /// The ids of some books of the first of them.
+    pub async fn their_books(&self) -> Vec<String> {
+        let page = self.get("/v1/me/books").await;
+        let items = page["items"].as_array().expect("a page of books");
+        let ids = items.iter().map(|book| book["id"].as_str().expect("an id").to_owned());
+        ids.collect()
+    }
+
+    /// The first of them reads a book of theirs.
+    pub async fn read(self, book: &str) {
+        self.get(&format!("/v1/books/{book}")).await;
     }
 
     async fn finish(&self, at_once: usize, most: usize) -> Speed {
@@ -206,6 +232,9 @@ pub async fn commands(sheet: &mut Sheet, target: &Path) -> Commands {
         accept(sheet, &house, &authors, at_once).await;
     }
 
+    let authors = Authors::log_in(&house, &begun).await;
+    let mixed = mixed(sheet, &authors).await;
+
     let (wanted, so_far) = (how_many(), begun.load(Ordering::Relaxed));
     // Halfway too, so that memory that only grows can be told from memory that fills.
     for part in [wanted.midpoint(so_far), wanted] {
@@ -238,5 +267,6 @@ pub async fn commands(sheet: &mut Sheet, target: &Path) -> Commands {
         alone: finished[0].clone(),
         crowd: finished[3].clone(),
         rebuild,
+        mixed,
     }
 }

@@ -12,6 +12,7 @@ mod goals;
 mod house;
 mod http;
 mod jobs;
+mod mixed;
 mod raw;
 mod sheet;
 

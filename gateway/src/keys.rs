@@ -134,7 +134,11 @@ fn file(path: &Path, make: impl Fn() -> Result<String, String>) -> Result<String
     let text = make()?;
     let draft = path.with_extension(format!("{}.new", std::process::id()));
     let put = || {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&draft)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         fs::hard_link(&draft, path)

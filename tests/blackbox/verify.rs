@@ -60,8 +60,9 @@ async fn a_maru_that_is_killed_frozen_and_cut_off_keeps_its_word() {
 )]
 async fn gateways_workers_and_servers_that_are_killed_one_by_one_keep_their_word() {
     let place = tempfile::tempdir().expect("a temporary folder");
+    let folder = folder(&place);
     let campaign = ["--campaign", "repeated-kill", "--for", "25s", "--people", "6"];
-    let arguments = [&campaign[..], &["--split", "2", "--folder", &folder(&place)]].concat();
+    let arguments = [&campaign[..], &["--split", "2", "--folder", &folder]].concat();
     let (code, report) = verify(&arguments).await;
     assert_eq!(
         (code, &report["findings"]),
@@ -69,7 +70,7 @@ async fn gateways_workers_and_servers_that_are_killed_one_by_one_keep_their_word
         "{report:#}"
     );
     assert!(report["found"]["commands"].as_u64() > Some(20), "{report:#}");
-    assert!(!Path::new(&folder(&place)).exists(), "nothing is left behind");
+    assert!(!Path::new(&folder).exists(), "nothing is left behind");
 }
 
 #[tokio::test]

@@ -56,12 +56,7 @@ fn door(api: SocketAddr, metrics: SocketAddr) -> [(&'static str, String); 4] {
 
 impl Scratch {
     /// `maru up`: everything in one process, and the nats-server that it keeps.
-    pub fn one(
-        program: PathBuf,
-        folder: &Path,
-        http: reqwest::Client,
-        dice: &mut Dice,
-    ) -> Result<Self, ScratchError> {
+    pub fn one(program: PathBuf, folder: &Path, http: reqwest::Client, dice: &mut Dice) -> Result<Self, ScratchError> {
         let site = Site {
             program,
             folder: new_folder(folder)?,

@@ -33,6 +33,9 @@ pub(super) const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How long the mark may stay behind at events of contexts that the view does not listen to. Moving it is a
 /// commit, and with a commit for each of them every view would cost as much as one that folds it.
 const PASSING: Duration = Duration::from_millis(100);
+/// Two commits of a view are begun no closer than this: under load it folds many events in one, and an event
+/// that comes alone is folded at once.
+const PACE: Duration = Duration::from_millis(20);
 /// How often one that is built looks whether the one that people read has come further.
 const MEET_EVERY: Duration = Duration::from_millis(10);
 
@@ -123,6 +126,7 @@ async fn reading(
         place,
         session: session.pinned(pin.take()),
         came: VecDeque::new(),
+        rested: Instant::now(),
         doubts: None,
     };
     let outcome = stop.run_until_cancelled(reading.run()).await;
@@ -166,6 +170,8 @@ pub(super) struct Reading<'a> {
     pub session: Session,
     /// What came and is not folded yet.
     pub came: VecDeque<Message>,
+    /// When the next commit may begin.
+    rested: Instant,
     /// What a first comparison found.
     pub doubts: Option<build::Doubts>,
 }
@@ -189,7 +195,7 @@ impl Reading<'_> {
     }
 
     /// Takes in what has come. When nothing has, it waits for the first; false if nothing came for long. As
-    /// long as none of it is the view's own, it waits a little for more.
+    /// long as none of it is the view's own, or the last commit was just now, it waits a little for more.
     async fn gather(&mut self) -> Result<bool, ReadError> {
         if self.session.outstanding() < BATCH / 2 {
             self.session.request(BATCH).await?;
@@ -200,7 +206,7 @@ impl Reading<'_> {
                 Err(_) => return Ok(false),
             }
         }
-        let (until, mut seen) = (Instant::now() + PASSING, 0);
+        let (passed, mut until, mut seen) = (Instant::now() + PASSING, None, 0);
         loop {
             // Without the runtime's budget, which would make it seem that nothing more has come.
             while self.came.len() < BATCH
@@ -208,18 +214,19 @@ impl Reading<'_> {
             {
                 self.take_in(next?);
             }
-            let has_ours = self
-                .came
-                .range(seen..)
-                .any(|message| is_ours(self.view, &message.subject));
+            let mut new = self.came.range(seen..);
+            if until.is_none() && new.any(|message| is_ours(self.view, &message.subject)) {
+                until = Some(self.rested);
+            }
             seen = self.came.len();
-            if has_ours || seen >= BATCH {
-                return Ok(true);
+            if seen < BATCH
+                && let Ok(next) = timeout_at(until.unwrap_or(passed), self.session.next()).await
+            {
+                self.take_in(next?);
+                continue;
             }
-            match timeout_at(until, self.session.next()).await {
-                Ok(next) => self.take_in(next?),
-                Err(_) => return Ok(true),
-            }
+            self.rested = Instant::now() + PACE;
+            return Ok(true);
         }
     }
 

@@ -10,6 +10,7 @@
 //! versions, and [`commands`] is the lane's handler that does one after the other. A crash between any
 //! two steps is mended by the redelivery, by the next command of the same aggregate, or by the sweeper.
 
+mod clear;
 pub mod commands;
 pub mod inbox;
 pub mod outbox;

@@ -5,16 +5,17 @@
 //! the versions' order, always. The sweeper does the same for what a crash left lying.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
-use surrealdb::types::{RecordId, SurrealValue};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::clear::{Cleared, Clearing, Told};
 use super::transact::Pending;
 use crate::leases::Leases;
 use crate::publish::{Outgoing, PublishError, Publisher};
-use crate::store::{Key, Part, Store, StoreError, Tx, retry};
+use crate::store::{Key, Part, Store, StoreError};
 
 /// How often the sweeper looks. What it finds twice in a row is nobody else's work any more.
 const SWEEP_EVERY: Duration = Duration::from_secs(2);
@@ -26,19 +27,19 @@ const SWEEP_MOST: i64 = 500;
 pub struct Outbox {
     store: Store,
     events: Publisher,
-}
-
-#[derive(SurrealValue)]
-struct Told {
-    inbox: RecordId,
-    seq: i64,
+    clearing: Clearing,
 }
 
 impl Outbox {
     /// An outbox that publishes through `events`.
     #[must_use]
-    pub const fn new(store: Store, events: Publisher) -> Self {
-        Self { store, events }
+    pub fn new(store: Store, events: Publisher) -> Self {
+        let clearing = Clearing::new(store.clone());
+        Self {
+            store,
+            events,
+            clearing,
+        }
     }
 
     /// Publishes the pending events of one aggregate in order, and returns the sequence of the last
@@ -61,46 +62,22 @@ impl Outbox {
     ///
     /// # Errors
     /// When the database does not answer; the sweeper will try again.
-    pub async fn clear(&self, pending: &[Pending], sequences: &HashMap<Uuid, u64>) -> Result<(), StoreError> {
+    pub async fn clear(&self, pending: &[Pending], sequences: &HashMap<Uuid, u64>) -> Result<(), Arc<StoreError>> {
         if pending.is_empty() {
             return Ok(());
         }
-        let published: Vec<RecordId> = pending.iter().map(|row| key(row).record()).collect();
-        let told: Vec<Told> = pending
-            .iter()
-            .filter_map(|row| {
-                let command = row.envelope.causation?;
-                Some(Told {
-                    inbox: Key::new("inbox", [row.key.0.as_str().into(), command.into()]).record(),
-                    seq: i64::try_from(*sequences.get(&command)?).ok()?,
-                })
+        let told = |row: &Pending| {
+            let command = row.envelope.causation?;
+            Some(Told {
+                inbox: Key::new("inbox", [row.key.0.as_str().into(), command.into()]).record(),
+                seq: i64::try_from(*sequences.get(&command)?).ok()?,
             })
-            .collect();
-        let outcome = retry(|| {
-            self.store
-                .db()
-                .query(
-                    "{ DELETE $published RETURN NONE;
-                       FOR $one IN $told { UPDATE $one.inbox SET outcome.seq = $one.seq RETURN NONE };
-                       RETURN NONE; }",
-                )
-                .bind(("published", published.clone()))
-                .bind((
-                    "told",
-                    told.iter()
-                        .map(|t| Told {
-                            inbox: t.inbox.clone(),
-                            seq: t.seq,
-                        })
-                        .collect::<Vec<_>>(),
-                ))
-                .into_future()
-        })
-        .await?;
-        match outcome {
-            Tx::Done(_) => Ok(()),
-            other => Err(other.into()),
-        }
+        };
+        let what = Cleared {
+            published: pending.iter().map(|row| key(row).record()).collect(),
+            told: pending.iter().filter_map(told).collect(),
+        };
+        self.clearing.clear(what).await
     }
 
     /// Publishes what a crash left lying, until told to stop. One process of all does; should two do it for
@@ -165,6 +142,8 @@ impl Outbox {
 enum SweepError {
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    Clear(#[from] Arc<StoreError>),
     #[error(transparent)]
     Publish(#[from] PublishError),
 }
