@@ -15,6 +15,7 @@ use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use jsonwebtoken::jwk::{Jwk, JwkSet, KeyAlgorithm, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey};
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 /// The keys of an installation.
 pub struct Keys {
@@ -132,7 +133,7 @@ fn file(path: &Path, make: impl Fn() -> Result<String, String>) -> Result<String
         return Ok(text);
     }
     let text = make()?;
-    let draft = path.with_extension(format!("{}.new", std::process::id()));
+    let draft = path.with_extension(format!("{}.new", Uuid::now_v7()));
     let put = || {
         let mut file = OpenOptions::new()
             .write(true)
@@ -198,5 +199,18 @@ mod tests {
         let keys = keys();
         assert_eq!(keys.fingerprint(b"x"), keys.fingerprint(b"x"));
         assert_ne!(keys.fingerprint(b"x"), keys.fingerprint(b"y"));
+    }
+
+    #[test]
+    fn those_who_make_the_keys_at_once_have_the_same_ones() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || Keys::open(folder.path()).map(|keys| (keys.key_id.clone(), keys.fingerprint(b"x")));
+        let opened: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(open)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap().unwrap()).collect()
+        });
+        assert!(opened.iter().all(|keys| *keys == opened[0]), "{opened:?}");
+        let files = std::fs::read_dir(folder.path()).unwrap().count();
+        assert_eq!(files, 2, "no draft is left behind");
     }
 }
