@@ -8,18 +8,10 @@ import json
 import urllib.parse
 import uuid
 from datetime import UTC, datetime
+from pathlib import Path
 
 from common import VALIDATOR, Trouble, call, venv_program
 from crates import digest, version
-
-VALIDATE = """
-import sys
-from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
-wrong = JsonStrictValidator(SchemaVersion.V1_6).validate_str(sys.stdin.read())
-sys.exit(None if wrong is None else str(wrong)[:400].replace(chr(10), ' '))
-"""
-
 
 def write(crates, moment, binary, debian):
     """The document. `debian` are components of contents.Debian; without a binary there is no hash of it."""
@@ -84,6 +76,6 @@ def edge(node, crates):
 def validate(content):
     """Whether it is what the schema of CycloneDX asks for, read strictly."""
     try:
-        call([venv_program("python3", VALIDATOR), "-c", VALIDATE], input=content)
+        call([venv_program("python3", VALIDATOR), str(Path(__file__).with_name("validate.py"))], input=content)
     except Trouble as trouble:
         raise Trouble(f"the SBOM is not valid CycloneDX: {trouble}") from None
