@@ -31,6 +31,7 @@ def version():
         return tomllib.load(file)["workspace"]["package"]["version"]
 
 
+@functools.cache
 def named_in(binary):
     """The crates whose paths a binary holds, as `name-version`."""
     return {match.decode() for match in PATH_IN_BINARY.findall(binary)}
@@ -57,8 +58,10 @@ class Crates:
         if strangers := named - {"-".join(key) for key in self.linked | built}:
             raise Trouble(f"the binary holds {', '.join(sorted(strangers)[:3])}, which Cargo.lock does not give it: "
                           "it was built from another commit, or with other features")
-        told = json.loads(cargo("metadata", "--filter-platform", host, "--format-version", "1"))
+        told = json.loads(cargo("metadata", "--filter-platform", host, "--format-version", "1", *features))
         self.packages = {p["id"]: p for p in told["packages"] if (p["name"], p["version"]) in self.linked | built}
+        if lost := (self.linked | built) - {(p["name"], p["version"]) for p in self.packages.values()}:
+            raise Trouble(f"cargo builds {sorted(lost)[0]} and has no metadata of it")
         self.nodes = {n["id"]: n for n in told["resolve"]["nodes"] if n["id"] in self.packages}
         self.root = told["resolve"]["root"]
         with open(ROOT / "Cargo.lock", "rb") as file:
@@ -101,6 +104,7 @@ def main(folder):
     (folder / "third-party-licences.txt").write_bytes(crates.licences())
 
 
+@functools.cache
 def digest(content):
     return hashlib.sha256(content).hexdigest()
 

@@ -4,6 +4,7 @@ What ends up in the binary has the scope "required"; macros and build scripts ar
 word for what is used and not delivered. The same input gives the same bytes, serial number and all.
 """
 
+import functools
 import json
 import urllib.parse
 import uuid
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from common import VALIDATOR, Trouble, call, venv_program
 from crates import digest, version
+
 
 def write(crates, moment, binary, debian):
     """The document. `debian` are components of contents.Debian; without a binary there is no hash of it."""
@@ -73,6 +75,7 @@ def edge(node, crates):
     return {"ref": ref(crates.packages[node["id"]]), "dependsOn": sorted(on)}
 
 
+@functools.cache  # the self-test has one that stays the same
 def validate(content):
     """Whether it is what the schema of CycloneDX asks for, read strictly."""
     try:

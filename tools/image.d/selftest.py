@@ -65,6 +65,7 @@ def ways():
     base64 = secrets.token_hex(600)
     key = f"-----BEGIN PRIVATE KEY-----\n{base64}\n-----END PRIVATE KEY-----\n".encode()
     token = ("ghp" + "_" + secrets.token_hex(18)).encode()
+    seed = ("SU" + "A2" * 28).encode()
     yield "a shell", lambda c: c.add("bin/sh", shell, mode=0o755), "is a shell"
     yield "a shell by another name", lambda c: c.add("usr/bin/helper", shell, mode=0o755), "may be run"
     yield "a shell as a library", lambda c: c.add(LIBRARY, shell), "may be run"
@@ -93,6 +94,9 @@ def ways():
     yield "a file of keys", lambda c: c.add("etc/keys/signing.pem"), "called as secrets are"
     yield "a private key", lambda c: c.add("usr/share/helper", key), "holds a private key"
     yield "an access key", lambda c: c.add("usr/share/helper", token), "holds an access key"
+    yield "a seed", lambda c: c.add("usr/share/helper", seed), "holds a seed of NATS"
+    yield "an address", lambda c: c.add("usr/share/helper", b"nats://maru:" + token[:20] + b"@nats:4222"), \
+        "holds an address with a password"
     yield "a token in a label", lambda c: c.config("--config.label", f"by={token.decode()}"), "holds an access key"
     yield "no authorities", first_certificate, "authorities only"
     yield "licences left out", lambda c: c.add("usr/share/doc/maru/third-party-licences.txt"), "SurrealDB's licence"

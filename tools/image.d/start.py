@@ -36,7 +36,7 @@ def all_of(path, kind=None):
     version = image.config["config"]["Labels"]["org.opencontainers.image.version"]
     with tempfile.TemporaryDirectory(prefix="maru-") as scratch:
         os.chmod(scratch, 0o755)  # the user of the image goes through it
-        rootfs = unpack(path, Path(scratch), version)
+        rootfs = unpack(path, Path(scratch), image.annotations["org.opencontainers.image.ref.name"])
         jail = (kind or Jail)(rootfs)
         said = jail.output("--version")
         if said != f"maru {version}":
@@ -73,14 +73,14 @@ def processes(jail):
             yield f"ok: `/maru {process.name}` ends with 0, {took:.1f} s after SIGTERM"
 
 
-def unpack(path, scratch, version):
+def unpack(path, scratch, tag):
     """The files of the image, with the mount points that any runtime makes."""
     layout, rootfs = scratch / "layout", scratch / "rootfs"
     with tarfile.open(path) as archive:
         archive.extractall(layout, filter="data")
     # Only root can give files away; for everybody else umoci keeps them ours.
     rootless = [] if os.geteuid() == 0 else ["--rootless"]
-    oci.umoci("raw", "unpack", *rootless, "--image", f"{layout}:{version}", rootfs)
+    oci.umoci("raw", "unpack", *rootless, "--image", f"{layout}:{tag}", rootfs)
     shutil.rmtree(layout)
     for folder in ("proc", "dev"):
         (rootfs / folder).mkdir(exist_ok=True)
