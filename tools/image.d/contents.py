@@ -33,7 +33,7 @@ def moment():
     try:
         return int(call(["git", "-C", str(ROOT), "log", "-1", "--format=%ct"]))
     except Trouble:
-        raise Trouble("this is no git checkout: say with SOURCE_DATE_EPOCH which time the image shall bear") from None
+        raise Trouble("git tells no commit's time here: say with SOURCE_DATE_EPOCH which the image bears") from None
 
 
 def tar(entries):

@@ -9,6 +9,7 @@ import gzip
 import hashlib
 import io
 import json
+import re
 import subprocess
 import tarfile
 import tempfile
@@ -93,20 +94,29 @@ class Image:
         try:
             with tarfile.open(path) as archive:
                 self.files = {m.name.removeprefix("./"): archive.extractfile(m).read() for m in archive if m.isfile()}
-        except (OSError, tarfile.TarError) as error:
-            raise Trouble(f"{path} cannot be read as an archive: {error}") from None
+        except tarfile.TarError:
+            raise Trouble(f"{path} is no tar archive, or a broken one") from None
         if self.json("oci-layout").get("imageLayoutVersion") != "1.0.0":
             raise Trouble("it is no OCI image layout")
         manifests = self.json("index.json")["manifests"]
         if len(manifests) != 1 or manifests[0]["mediaType"] != MANIFEST:
             raise Trouble("its index does not name one image manifest and nothing else")
         self.annotations = manifests[0].get("annotations", {})
+        self.tag = self.annotations.get("org.opencontainers.image.ref.name")
+        if not self.tag or self.annotations.get("io.containerd.image.name") != f"{NAME}:{self.tag}":
+            raise Trouble(f"its index does not name it {NAME} with its tag, so k3s would not know what it imports")
         self.manifest = json.loads(self.blob(manifests[0]))
         self.config = json.loads(self.blob(self.manifest["config"]))
         named = [manifests[0], self.manifest["config"], *self.manifest["layers"]]
         reached = {"oci-layout", "index.json", *(blob_path(one) for one in named)}
         if strangers := set(self.files) - reached:
             raise Trouble(f"it carries {sorted(strangers)[0]}, which nothing in it names")
+
+    def lay(self, folder):
+        """Writes the layout into a folder; where the digests are well-formed, no name leads out of it."""
+        for name, content in self.files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(content)
 
     def json(self, name):
         if name not in self.files:
@@ -154,7 +164,9 @@ def entries(blob, diff):
 
 
 def blob_path(descriptor):
-    return descriptor["digest"].replace(":", "/").join(("blobs/", ""))
+    if not re.fullmatch(r"sha256:[0-9a-f]{64}", descriptor["digest"]):
+        raise Trouble(f"this is no digest by SHA-256: {descriptor['digest']}")
+    return f"blobs/{descriptor['digest'].replace(':', '/')}"
 
 
 def sha256(content):

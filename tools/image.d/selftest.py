@@ -24,16 +24,13 @@ class Copy:
     """The archive once more, to be spoiled."""
 
     def __init__(self, path, scratch):
-        self.layout = scratch / "layout"
-        with tarfile.open(path) as archive:
-            archive.extractall(self.layout, filter="data")
-        self.index = json.loads((self.layout / "index.json").read_text())
-        self.version = self.index["manifests"][0]["annotations"]["org.opencontainers.image.ref.name"]
         self.image = oci.Image(path)
+        self.layout = scratch / "layout"
+        self.image.lay(self.layout)
         self.out = scratch / "spoiled.tar"
 
     def config(self, *words):
-        oci.umoci("config", "--image", f"{self.layout}:{self.version}", "--no-history", *words)
+        oci.umoci("config", "--image", f"{self.layout}:{self.image.tag}", "--no-history", *words)
         oci.umoci("gc", "--layout", self.layout)
 
     def add(self, name, content=b"", *, mode=0o644, kind=tarfile.REGTYPE, uid=0, link="", headers=None):
@@ -45,13 +42,8 @@ class Copy:
         layer = self.layout.parent / "layer.tar"
         with tarfile.open(layer, "w", format=tarfile.PAX_FORMAT) as tar:
             tar.addfile(info, io.BytesIO(content))
-        oci.umoci("raw", "add-layer", "--image", f"{self.layout}:{self.version}", "--no-history", layer)
+        oci.umoci("raw", "add-layer", "--image", f"{self.layout}:{self.image.tag}", "--no-history", layer)
         oci.umoci("gc", "--layout", self.layout)
-
-    def blob(self):
-        """Where the newest layer lies."""
-        manifest = self.layout / oci.blob_path(self.index["manifests"][0])
-        return self.layout / oci.blob_path(json.loads(manifest.read_text())["layers"][-1])
 
     def packed(self):
         self.out.write_bytes(oci.packed(self.layout, 0))
@@ -104,6 +96,7 @@ def ways():
     yield "a bill with a crate less", less_crates, "bill of materials does not name"
     yield "a bill that is none", not_a_bill, "not valid CycloneDX"
     yield "a byte changed", tamper, "not what its digest says"
+    yield "another name", rename, "would not know what it imports"
     yield "a blob more", lambda c: (c.layout / "blobs/sha256" / ("0" * 64)).write_bytes(token), "nothing in it names"
 
 
@@ -121,8 +114,13 @@ def not_a_bill(copy):
     copy.add(check.BILL, json.dumps(bill_of(copy) | {"specVersion": 1.6}).encode())
 
 
+def rename(copy):
+    index = copy.layout / "index.json"
+    index.write_text(index.read_text().replace("library/maru", "library/other"))
+
+
 def tamper(copy):
-    path = copy.blob()
+    path = copy.layout / oci.blob_path(copy.image.manifest["layers"][-1])
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)

@@ -15,7 +15,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import tarfile
 import tempfile
 import time
 import urllib.error
@@ -36,7 +35,7 @@ def all_of(path, kind=None):
     version = image.config["config"]["Labels"]["org.opencontainers.image.version"]
     with tempfile.TemporaryDirectory(prefix="maru-") as scratch:
         os.chmod(scratch, 0o755)  # the user of the image goes through it
-        rootfs = unpack(path, Path(scratch), image.annotations["org.opencontainers.image.ref.name"])
+        rootfs = unpack(image, Path(scratch))
         jail = (kind or Jail)(rootfs)
         said = jail.output("--version")
         if said != f"maru {version}":
@@ -73,14 +72,13 @@ def processes(jail):
             yield f"ok: `/maru {process.name}` ends with 0, {took:.1f} s after SIGTERM"
 
 
-def unpack(path, scratch, tag):
+def unpack(image, scratch):
     """The files of the image, with the mount points that any runtime makes."""
     layout, rootfs = scratch / "layout", scratch / "rootfs"
-    with tarfile.open(path) as archive:
-        archive.extractall(layout, filter="data")
+    image.lay(layout)
     # Only root can give files away; for everybody else umoci keeps them ours.
     rootless = [] if os.geteuid() == 0 else ["--rootless"]
-    oci.umoci("raw", "unpack", *rootless, "--image", f"{layout}:{tag}", rootfs)
+    oci.umoci("raw", "unpack", *rootless, "--image", f"{layout}:{image.tag}", rootfs)
     shutil.rmtree(layout)
     for folder in ("proc", "dev"):
         (rootfs / folder).mkdir(exist_ok=True)
