@@ -3,7 +3,7 @@
 
 cargo says which crates and features the lock file gives for this platform; nothing is built. The binary has its own
 say: where a crate may panic, its path is in the read-only data, so a binary that was built from another lock file,
-or with other features, is found out.
+with other features or by another compiler is found out.
 
 The Dockerfile runs this file by itself, before it has a binary: `crates.py FOLDER` writes the SBOM of the crates and
 the licences' texts.
@@ -46,7 +46,10 @@ class Crates:
     """The crates of one binary."""
 
     def __init__(self, binary=None):
-        host = re.search(r"^host: (.+)$", call(["rustc", "-vV"]), re.MULTILINE)[1]
+        self.rustc = dict(line.split(": ") for line in call(["rustc", "-vV"]).splitlines() if ": " in line)
+        host = self.rustc["host"]
+        if binary is not None and f"/rustc/{self.rustc['commit-hash']}/".encode() not in binary:
+            raise Trouble(f"the binary's standard library is not that of rustc {self.rustc['release']}, which is here")
         named = named_in(binary) if binary is not None else set()
         features = ()
         # The database server's library is what only this feature brings.

@@ -23,7 +23,7 @@ def write(crates, moment, binary, debian):
         maru["properties"] = [{"name": "cdx:cargo:features", "value": ",".join(crates.features)}]
     if binary is not None:
         maru["hashes"] = [{"alg": "SHA-256", "content": digest(binary.read_bytes())}]
-    parts = []
+    parts = [standard_library(crates.rustc)]
     for package_id, package in crates.packages.items():
         linked = (package["name"], package["version"]) in crates.linked
         if package_id != crates.root:
@@ -31,8 +31,8 @@ def write(crates, moment, binary, debian):
     edges = [edge(node, crates) for node in crates.nodes.values()]
     for one in edges:
         if one["ref"] == maru["bom-ref"]:
-            one["dependsOn"] = sorted(one["dependsOn"] + [p["bom-ref"] for p in debian])
-    edges += [{"ref": p["bom-ref"], "dependsOn": []} for p in debian]
+            one["dependsOn"] = sorted(one["dependsOn"] + [p["bom-ref"] for p in [parts[0], *debian]])
+    edges += [{"ref": p["bom-ref"], "dependsOn": []} for p in [parts[0], *debian]]
     document = {
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
@@ -61,6 +61,14 @@ def component(package, crates, scope):
         made["hashes"] = [{"alg": "SHA-256", "content": checksum}]
         made["purl"] = ref(package)
     return made
+
+
+def standard_library(rustc):
+    """What rustc links into everything, and no lock file names."""
+    purl = f"pkg:github/rust-lang/rust@{rustc['release']}"
+    return {"type": "library", "bom-ref": purl, "purl": purl, "name": "rust-std", "version": rustc["release"],
+            "scope": "required", "licenses": [{"expression": "MIT OR Apache-2.0"}],
+            "pedigree": {"commits": [{"uid": rustc["commit-hash"]}]}}
 
 
 def ref(package):
