@@ -11,7 +11,7 @@ BENCH_PROFILE ?= release
 # The split form's tests bring their own database server; lints share what they build.
 WITH_DATABASE := --features maru/database
 
-.PHONY: help setup run test lint fmt bench docs story clean
+.PHONY: help setup run test lint fmt bench docs story image clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' Makefile
@@ -45,6 +45,11 @@ docs: ## Write schemas/openapi.json, schemas/asyncapi.json and schemas/json/ fro
 
 story: ## Tell the story of a first book to a running Maru (`make run` in another terminal)
 	examples/first-book.sh
+
+image: setup ## Build for production, make the container image without an engine, check and start it
+	cargo build --release --locked -p maru
+	tools/image
+	tools/image --self-test
 
 clean: ## Take the data in .maru away, all but bin, and name what goes
 	@if [ -d .maru ]; then find .maru -mindepth 1 -maxdepth 1 ! -name bin -print -exec rm -rf {} +; fi
