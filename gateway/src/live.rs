@@ -80,13 +80,15 @@ pub async fn stream(door: &Arc<Door>, member: MemberId, headers: &HeaderMap) -> 
     let newest = tail::last_sequence(&door.nats)
         .await
         .map_err(|_| Problem::from(UNAVAILABLE))?;
+    // A place too far back, or one that this stream never had, is none: they begin anew.
+    let last = last.filter(|last| newest.checked_sub(*last).is_some_and(|back| back <= FURTHEST_BACK));
     let hello = Event::default()
         .event("hello")
         .id(last.unwrap_or(newest).to_string())
         .retry(Duration::from_secs(2))
         .data("{}");
     let events = match last {
-        Some(last) if newest.saturating_sub(last) <= FURTHEST_BACK => {
+        Some(last) => {
             let events = tail::events(&door.nats, Some(last))
                 .await
                 .map_err(Problem::unavailable)?;
@@ -95,7 +97,9 @@ pub async fn stream(door: &Arc<Door>, member: MemberId, headers: &HeaderMap) -> 
                 .filter_map(move |event| std::future::ready(event.ok().and_then(|event| told(member, &event))))
                 .boxed()
         }
-        _ => broadcasts(live)
+        // Who follows the stream for all may not have come as far yet as `hello` said.
+        None => broadcasts(live)
+            .filter(move |event| std::future::ready(event.seq > newest))
             .filter_map(move |event| std::future::ready(told(member, &event)))
             .boxed(),
     };

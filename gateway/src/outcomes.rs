@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use maru_schemas::outcome::Outcome;
 use maru_streams::nats::Nats;
 use maru_streams::store::{Store, StoreError};
-use maru_streams::write::inbox::handled;
+use maru_streams::write::inbox::last_word;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -115,7 +115,7 @@ impl Wait {
             if let Ok(told) = tokio::time::timeout_at(look_at, self.told.wait_for(Option::is_some)).await {
                 return Ok(told.ok().and_then(|told| told.clone()));
             }
-            if let Some(row) = handled(&self.store, self.context, self.command).await? {
+            if let Some(row) = last_word(&self.store, self.context, self.command).await? {
                 return Ok(Some(row.outcome));
             }
             if Instant::now() >= until {

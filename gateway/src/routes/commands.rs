@@ -9,7 +9,7 @@ use maru_schemas::letters::State as LetterState;
 use maru_schemas::members::Role;
 use maru_schemas::outcome::Outcome;
 use maru_streams::letters::of_command;
-use maru_streams::write::inbox::{handled, sent};
+use maru_streams::write::inbox::{last_word, sent};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -66,7 +66,7 @@ async fn get_command(
 ) -> Result<Json<CommandStatus>, Problem> {
     let is_mine = |actor: &str| member.role == Role::Admin || actor == member.actor().to_string();
     for context in CONTEXTS {
-        let Some(row) = handled(&door.store, context, command_id).await? else {
+        let Some(row) = last_word(&door.store, context, command_id).await? else {
             continue;
         };
         if !is_mine(&row.actor) {

@@ -6,6 +6,7 @@ use maru_schemas::outcome::Outcome;
 use serde::Deserialize;
 use uuid::Uuid;
 
+use super::transact::pending;
 use crate::nats::Nats;
 use crate::store::{Key, Part, Store, StoreError};
 use crate::topology::{COMMANDS, TopologyError};
@@ -44,6 +45,25 @@ pub async fn handled(store: &Store, context: &'static str, command: Uuid) -> Res
     let row: Option<serde_json::Value> = rows.take(0)?;
     row.map(|row| serde_json::from_value(row).map_err(StoreError::Row))
         .transpose()
+}
+
+/// The last word about a command as soon as it is whole. A worker commits, then publishes the events, and notes
+/// then where the last of them lies: until that is known, whoever asks has to wait as for no word at all, for
+/// without the token they could not read what they wrote.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn last_word(store: &Store, context: &'static str, command: Uuid) -> Result<Option<Handled>, StoreError> {
+    let found = handled(store, context, command).await?;
+    let Some(Outcome::Done { subject, seq: None, .. }) = found.as_ref().map(|row| &row.outcome) else {
+        return Ok(found);
+    };
+    let pending = pending(store, context, *subject).await?;
+    if pending.iter().any(|row| row.envelope.causation == Some(command)) {
+        return Ok(None);
+    }
+    // Either it has no events, or they came out just now and the row says where.
+    handled(store, context, command).await
 }
 
 /// A command as it was sent: by whom, and what was asked, as a keyed hash.

@@ -14,7 +14,7 @@ use maru_streams::testing::faults::{CrashOnce, Twice};
 use maru_streams::testing::{World, until};
 use maru_streams::topology::{COMMANDS, DEAD, EVENTS};
 use maru_streams::write::commands::Commands;
-use maru_streams::write::inbox::handled;
+use maru_streams::write::inbox::{handled, last_word};
 use maru_streams::write::transact::{pending, transact};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -218,6 +218,24 @@ async fn a_command_survives_a_crash_at_every_step() {
             return;
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_word_about_a_command_has_its_token() {
+    let world = World::new(&[]).await;
+    let (command, subject) = (Uuid::from_u128(7), Uuid::from_u128(2));
+    let envelope = toys::envelope(command, subject);
+    let committed = transact::<Boxes>(&world.store, &envelope, &Command::Put { amount: 4 })
+        .await
+        .unwrap();
+    let word = async || last_word(&world.store, "reviews", command).await.unwrap();
+    assert_eq!(word().await, None, "its events are on their way");
+    let outbox = world.outbox();
+    let sequences = outbox.publish(&committed.pending).await.unwrap();
+    assert_eq!(word().await, None, "where they lie is not noted yet");
+    outbox.clear(&committed.pending, &sequences).await.unwrap();
+    let outcome = word().await.unwrap().outcome;
+    assert!(matches!(outcome, Outcome::Done { seq: Some(_), .. }), "{outcome:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
