@@ -1,0 +1,223 @@
+"""The manifests' own configuration and commands, run on this machine: nats-server with its rendered nats.conf,
+alone and as three, the gate's commands, the database's flags, the gateway and a worker with every probe.
+Only addresses, folders and the database's engine are replaced; all listen on loopback."""
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+import rules
+import yaml
+from world import K3S, ROOT
+
+NATS = ROOT / ".maru" / "bin" / "nats-server"
+
+
+class Fault(Exception):
+    """Something does not run as the manifests say."""
+
+
+def free(count):
+    """So many free ports. Together, so that no two are the same."""
+    with contextlib.ExitStack() as stack:
+        held = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [one.getsockname()[1] for one in held]
+
+
+def get(url):
+    try:
+        with urllib.request.urlopen(url, timeout=3) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read()
+    except OSError:
+        return None, b""
+
+
+def until(what, is_so, patience=40):
+    end = time.monotonic() + patience
+    while not is_so():
+        if time.monotonic() > end:
+            raise Fault(f"{what} did not come about in {patience} s")
+        time.sleep(0.1)
+
+
+@contextlib.contextmanager
+def process(name, scratch, args, **how):
+    """Runs a program; afterwards it must end on SIGTERM by itself."""
+    log = scratch / f"{name}.log"
+    with log.open("wb") as out:
+        one = subprocess.Popen([str(arg) for arg in args], stdout=out, stderr=out, **how)
+    try:
+        yield one
+    except Fault as fault:
+        raise Fault(f"{fault}; {name} said: {log.read_text()[-1500:]}") from None
+    finally:
+        one.send_signal(signal.SIGTERM)
+        try:
+            one.wait(30)
+        except subprocess.TimeoutExpired:
+            one.kill()
+            one.wait()
+
+
+def secrets(scratch):
+    """What k3s/make-secrets makes: run with a kubectl that asks no cluster."""
+    made, real = scratch / "secrets.yaml", subprocess.check_output(["sh", "-c", "command -v kubectl"], text=True).strip()
+    stand_in = scratch / "bin" / "kubectl"
+    stand_in.parent.mkdir()
+    stand_in.write_text(
+        f'#!/bin/sh\ncase "$*" in *"get namespace"*) exit 0;; *"get secret"*) exit 1;; esac\n'
+        f'"{real}" "$@" --dry-run=client -o yaml >> "{made}" && echo --- >> "{made}"\n'
+    )
+    stand_in.chmod(0o755)
+    path = f"{stand_in.parent}:{os.environ['PATH']}"
+    done = subprocess.run([K3S / "make-secrets", "maru.example"], env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise Fault(f"make-secrets: {done.stderr}")
+    return {one["metadata"]["name"]: one["data"] for one in yaml.safe_load_all(made.read_text()) if one}
+
+
+def plain(secret, key):
+    return subprocess.run(["base64", "-d"], input=secret[key].encode(), capture_output=True, check=True).stdout.decode()
+
+
+def environment(container, made, replace):
+    """The variables of a container, as kubelet would set them, with what is elsewhere here replaced."""
+    values = {}
+    for one in container.get("env", []):
+        source = one.get("valueFrom", {}).get("secretKeyRef")
+        if source and source["key"] not in made.get(source["name"], {}):
+            continue
+        value = plain(made[source["name"]], source["key"]) if source else str(one.get("value", ""))
+        for name, known in values.items():
+            value = value.replace(f"$({name})", known)
+        for old, new in replace.items():
+            value = value.replace(old, new)
+        values[one["name"]] = value
+    return {"PATH": os.environ["PATH"], **values}
+
+
+def pod(world, name):
+    return next(one for one in world.pods() if one.name == name)
+
+
+def answers(who, container, places):
+    """Every probe of a container answers 200, and so does what Prometheus reads."""
+    for kind in ("startupProbe", "readinessProbe", "livenessProbe"):
+        where = container[kind]["httpGet"]
+        url = f"http://127.0.0.1:{places[where['port']]}{where['path']}"
+        until(f"{who}: 200 at {where['path']}, port {where['port']} ({kind})", lambda url=url: get(url)[0] == 200)
+    if "metrics" in places and b"maru_build_info" not in get(f"http://127.0.0.1:{places['metrics']}/metrics")[1]:
+        raise Fault(f"{who} has no metrics at its port")
+
+
+@contextlib.contextmanager
+def nats(world, made, scratch, count):
+    """So many nats-servers as the world's nats.conf says; the ports of the first."""
+    container, conf = pod(world, "nats").spec["containers"][0], rules.nats_conf(world)
+    ports = [dict(zip(("client", "monitor", "cluster"), free(3), strict=True)) for _ in range(count)]
+    routes = {f"@nats-{i}.nats-headless:6222": f"@127.0.0.1:{one['cluster']}" for i, one in enumerate(ports)}
+    with contextlib.ExitStack() as stack:
+        for i, one in enumerate(ports):
+            own = scratch / f"nats-{count}-{i}"
+            own.mkdir()
+            text = conf.replace("/data", str(own / "data")).replace("/tmp/nats.pid", str(own / "pid"))
+            for was, name in [("4222", "client"), ("8222", "monitor"), ("6222", "cluster")]:
+                text = text.replace(f'"0.0.0.0:{was}"', f'"127.0.0.1:{one[name]}"')
+            (own / "nats.conf").write_text(text)
+            env = {**environment(container, made, routes), "POD_NAME": f"nats-{i}"}
+            stack.enter_context(process(f"nats-{count}-{i}", scratch, [NATS, "--config", own / "nats.conf"], env=env))
+        for one in ports:
+            answers("nats", container, one)
+        yield ports[0]
+
+
+def run(program, container, env):
+    done = subprocess.run([program, *container["args"]], env=env, capture_output=True, text=True, timeout=120, check=False)
+    if done.returncode != 0:
+        raise Fault(f"{' '.join(container['args'])}: {done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def gate(program, world, made, places):
+    """The gate's commands, in their order. What the server lacks before them, and afterwards."""
+    job = pod(world, "gate")
+    env = environment(job.containers()[0], made, {"nats:4222": f"127.0.0.1:{places['client']}"})
+    plan = {"args": ["streams", "plan"]}
+    before = run(program, plan, env)
+    for container in job.containers():
+        run(program, container, environment(container, made, {"nats:4222": f"127.0.0.1:{places['client']}"}))
+    after = run(program, plan, env)
+    if "nothing to change" not in after:
+        raise Fault(f"after the gate the streams still differ: {after}")
+    durable = yaml.safe_load(get(f"http://127.0.0.1:{places['monitor']}/varz")[1])["jetstream"]["config"]
+    if durable.get("sync_always") is not True:
+        raise Fault("nats-server does not write through")
+    return set(re.findall(r"^\+ consumer (\w+)/([\w-]+)$", before, re.M))
+
+
+def keda_finds(world, places):
+    """KEDA reads /jsz; what it does not find there scales to the maximum."""
+    url = f"http://127.0.0.1:{places['monitor']}/jsz?acc=$G&consumers=true&config=true"
+    account = yaml.safe_load(get(url)[1])["account_details"][0]
+    there = {(s["name"], c["name"]) for s in account["stream_detail"] for c in s.get("consumer_detail", [])}
+    for one in world.of("ScaledObject"):
+        for trigger in one["spec"]["triggers"]:
+            asked = trigger["metadata"]
+            if account["name"] != asked["account"] or (asked["stream"], asked["consumer"]) not in there:
+                raise Fault(f"KEDA would not find {asked['stream']}/{asked['consumer']}")
+
+
+def parts(program, world, made, places, scratch):
+    """The database with its flags, the gateway and the workers that decide, as they are rendered."""
+    database = pod(world, "surrealdb").spec["containers"][0]
+    http, api, metrics, others = free(4)
+    env = environment(database, made, {"0.0.0.0:8000": f"127.0.0.1:{http}"})
+    # The same server's library, which has another engine; `surreal` is the name by which it is called.
+    args = [f"surrealkv://{scratch / 'db'}?sync=every" if arg.startswith("rocksdb:") else arg for arg in database["args"]]
+    if not any(arg.endswith("?sync=every") for arg in database["args"]):
+        raise Fault("the database does not write through")
+    here = {
+        "nats:4222": f"127.0.0.1:{places['client']}",
+        "nats:8222": f"127.0.0.1:{places['monitor']}",
+        "surrealdb:8000": f"127.0.0.1:{http}",
+        "0.0.0.0:8080": f"127.0.0.1:{api}",
+        "/keys": str(scratch / "keys"),
+    }
+    (scratch / "keys").mkdir()
+    for name in made["maru-keys"]:
+        (scratch / "keys" / name).write_text(plain(made["maru-keys"], name))
+    (scratch / "keys").chmod(0o500)
+    with process("surrealdb", scratch, ["surreal", *args], executable=program, env=env):
+        answers("surrealdb", database, {"http": http})
+        for name, port in [("gateway", metrics), ("contexts", others)]:
+            container = pod(world, name).spec["containers"][0]
+            env = environment(container, made, {**here, "0.0.0.0:9090": f"127.0.0.1:{port}"})
+            with process(name, scratch, [program, *container["args"]], env=env) as one:
+                answers(name, container, {"api": api, "metrics": port})
+                if name == "gateway" and b'"fsynced"' not in get(f"http://127.0.0.1:{api}/readyz")[1]:
+                    raise Fault("the gateway does not see that all of it is written through")
+            if one.returncode != 0:
+                raise Fault(f"{name} did not leave by itself: {one.returncode}")
+
+
+def everything(program, base, ha):
+    """The consumers that the binary makes. Raises a Fault if anything does not run."""
+    with tempfile.TemporaryDirectory(prefix="maru-manifests-") as folder:
+        scratch = Path(folder)
+        made = secrets(scratch)
+        with nats(base, made, scratch, 1) as places:
+            consumers = gate(program, base, made, places)
+            keda_finds(ha, places)
+            parts(program, base, made, places, scratch)
+        with nats(ha, made, scratch, 3) as places:
+            gate(program, ha, made, places)
+        return consumers, made
