@@ -5,6 +5,7 @@ import re
 import subprocess
 
 import yaml
+
 from world import K3S, ROOT, Facts, NotUnderstood
 
 PAGE = ROOT / "docs" / "operating" / "k3s.md"
@@ -29,7 +30,9 @@ def reader(program):
         done = say(program, *args, "--help")
         if done.returncode != 0:
             raise NotUnderstood(done.stderr.strip().splitlines()[0])
-        return set(re.findall(r"\[env:\s+(\w+)", done.stdout)) | set(rows)
+        # `streams apply` reads what `streams` does.
+        above = say(program, args[0], "--help").stdout
+        return set(re.findall(r"\[env:\s+(\w+)", done.stdout + above)) | set(rows)
 
     return reads
 

@@ -132,3 +132,6 @@ def flows_are_let_through_and_nothing_else(world):
     for whom in {one[2].split("/")[0] for one in found if one[2] not in ("internet",)} - {"kube-system"}:
         if whom not in world.facts.charts:
             yield f"the namespace {whom} is none that platform/ installs into"
+
+
+RULES = [flows_are_let_through_and_nothing_else]

@@ -4,7 +4,8 @@ shows that each of them finds something."""
 import re
 
 import yaml
-from world import K3S, NAMESPACE, NotUnderstood, matches, only
+
+from world import K3S, NAMESPACE, NotUnderstood, matches, nats_conf, only
 
 
 def objects_are_there_once_and_in_the_namespace(world):
@@ -172,88 +173,6 @@ def metrics_are_scraped(world):
             yield "a PodMonitor means no pod"
 
 
-def probes_ask_the_process_alone(world):
-    """What is restarted, and what is taken out of the Service, for reasons of its own only."""
-    alive = {"maru": "/livez", "nats": "/healthz?js-enabled-only=true", "surrealdb": "/health"}
-    for pod in world.pods():
-        if pod.kind not in ("Deployment", "StatefulSet"):
-            continue
-        for container in pod.spec["containers"]:
-            for probe in ["startupProbe", "readinessProbe", "livenessProbe"]:
-                if probe not in container:
-                    yield f"{pod.name} has no {probe}"
-                elif container[probe]["httpGet"]["port"] not in pod.ports():
-                    yield f"{pod.name} is asked at a port that is not there"
-            path = container.get("livenessProbe", {}).get("httpGet", {}).get("path")
-            if path != alive.get(container["name"]):
-                yield f"{pod.name} is restarted for what {path} says, which is not about itself alone"
-            ready = container.get("readinessProbe", {}).get("httpGet", {})
-            # The API's /readyz asks nats-server and the database too.
-            if ready.get("port") == "api" and ready["path"] == "/readyz":
-                yield f"{pod.name} leaves its Service, as all others do, when a shared part is away"
-
-
-def there_is_time_to_leave(world):
-    for pod in world.pods():
-        if pod.kind not in ("Deployment", "StatefulSet"):
-            continue
-        hook = pod.spec["containers"][0].get("lifecycle", {}).get("preStop", {})
-        before = hook.get("sleep", {}).get("seconds", 0)
-        drain = world.facts.drain[pod.subcommand()] if pod.is_maru else 20
-        if "exec" in hook:
-            conf = nats_conf(world)
-            drain = sum(int(re.search(rf"lame_duck_{part}: (\d+)s", conf)[1]) for part in ("grace_period", "duration"))
-        if pod.name == "surrealdb":
-            drain = 60
-        if pod.spec["terminationGracePeriodSeconds"] < before + drain + 5:
-            yield f"{pod.name} may need {before + drain + 5} s to leave and is killed before"
-        if pod.is_maru and pod.subcommand() == "gateway" and before < 3:
-            yield f"{pod.name} closes before everybody has heard that it leaves"
-
-
-def a_rollout_takes_nothing_away(world):
-    for pod in world.pods():
-        if pod.kind == "Deployment":
-            how = pod.owner["spec"].get("strategy", {}).get("rollingUpdate", {})
-            if (how.get("maxSurge"), how.get("maxUnavailable")) != (1, 0):
-                yield f"{pod.name} takes a pod away before the next one is there"
-    database = world.get("StatefulSet", "surrealdb")
-    disk = any(arg.startswith(("rocksdb:", "surrealkv:")) for arg in database["spec"]["template"]["spec"]["containers"][0]["args"])
-    if disk and database["spec"]["replicas"] != 1:
-        yield "two database servers would share one folder"
-
-
-def pods_are_restricted(world):
-    for pod in world.pods():
-        shared = pod.spec.get("securityContext", {})
-        if pod.spec.get("automountServiceAccountToken") is not False:
-            yield f"{pod.name} gets a token for the API server"
-        if pod.spec.get("enableServiceLinks") is not False:
-            yield f"{pod.name} gets variables named after Services"
-        if any(pod.spec.get(key) for key in ("hostNetwork", "hostPID", "hostIPC")):
-            yield f"{pod.name} uses the machine's own namespaces"
-        for volume in pod.spec.get("volumes", []):
-            if not {"configMap", "secret", "emptyDir", "persistentVolumeClaim"} & volume.keys():
-                yield f"{pod.name} mounts {volume['name']}, which restricted pods may not"
-        for container in pod.containers():
-            own = {**shared, **container.get("securityContext", {})}
-            wanted = {
-                "runAsNonRoot": True,
-                "allowPrivilegeEscalation": False,
-                "readOnlyRootFilesystem": True,
-                "capabilities": {"drop": ["ALL"]},
-                "seccompProfile": {"type": "RuntimeDefault"},
-            }
-            for key, value in wanted.items():
-                if own.get(key) != value:
-                    yield f"{pod.name} is not restricted: {key}"
-            if own.get("runAsUser", 0) == 0 or own.get("privileged"):
-                yield f"{pod.name} runs as root"
-            resources = container.get("resources", {})
-            if not {"cpu", "memory"} <= resources.get("requests", {}).keys() or "memory" not in resources.get("limits", {}):
-                yield f"{pod.name} does not say what it needs and how much memory it may have"
-
-
 def scaling_follows_what_is_there(world):
     scaled = {}
     for one in world.of("ScaledObject") + world.of("HorizontalPodAutoscaler"):
@@ -296,28 +215,6 @@ def each_object_is_applied_in_its_step(world):
         yield "a plain apply would restore a backup"
 
 
-def images_are_pinned(world):
-    ours = set()
-    for pod in world.pods():
-        for container in pod.containers():
-            image = container["image"]
-            if pod.is_maru:
-                ours.add(image)
-            # The base leaves it to the overlays which build is meant.
-            if image != "maru" and not re.search(r":v?\d+\.\d+\.\d+", image):
-                yield f"{pod.name} runs {image}, whichever that is"
-            if container.get("imagePullPolicy") != "IfNotPresent":
-                yield f"{pod.name} cannot start from an imported image"
-    if len(ours) != 1:
-        yield f"there are several builds: {sorted(ours)}"
-
-
-def nats_conf(world):
-    pod = next(pod for pod in world.pods() if pod.name == "nats")
-    name = next(volume["configMap"]["name"] for volume in pod.spec["volumes"] if volume["name"] == "config")
-    return world.get("ConfigMap", name)["data"]["nats.conf"]
-
-
 def the_streams_fit(world):
     sizes = {"Gi": 1 << 30, "GiB": 1 << 30, "Mi": 1 << 20, "MiB": 1 << 20}
     server = world.get("StatefulSet", "nats")["spec"]
@@ -330,12 +227,13 @@ def the_streams_fit(world):
         env = {one["name"]: one.get("value") for one in container["env"]}
         # COMMANDS, JOBS, EVENTS, DEAD and the images reserve as much each; SCHEDULES takes what it needs.
         if 5 * int(env["MARU_STREAM_MAX_BYTES"]) > store or store > 0.85 * volume:
-            yield f"{container['name']}: streams of 5 × {env['MARU_STREAM_MAX_BYTES']}, a store of {store}, a volume of {volume}"
+            yield f"{container['name']}: five streams do not fit into {store}, or that not into a volume of {volume}"
         copies, servers = int(env["MARU_STREAM_REPLICAS"]), server["replicas"]
         if copies > servers or (servers >= 3 and copies != 3):
             yield f"{container['name']}: {copies} copies of each stream on {servers} servers"
     if server["replicas"] > 1 and not any(
-        one["whenUnsatisfiable"] == "DoNotSchedule" for one in server["template"]["spec"].get("topologySpreadConstraints", [])
+        one["whenUnsatisfiable"] == "DoNotSchedule"
+        for one in server["template"]["spec"].get("topologySpreadConstraints", [])
     ):
         yield "several nats-servers may run on one machine"
 
@@ -364,7 +262,7 @@ def alerts_are_explained(world):
                 yield f"{name} looks at other people's pods"
 
 
-def steps_of_the_scripts(world):
+def the_scripts_name_what_is_there(world):
     """The scripts name what is there."""
     text = (K3S / "deploy").read_text() + (K3S / "restore").read_text()
     for kind, name in re.findall(r"\b(statefulset|job|cronjob)[/ ](\w+)", text):
@@ -373,8 +271,9 @@ def steps_of_the_scripts(world):
             yield f"a script waits for {kind} {name}, which is not there"
 
 
-def helm_values_are_yaml(objects):
-    for one in objects:
+def charts_are_pinned_and_their_values_yaml(world):
+    """Of platform/ alone."""
+    for one in world.objects:
         try:
             yaml.safe_load(one["spec"].get("valuesContent", ""))
         except yaml.YAMLError as error:
@@ -383,8 +282,19 @@ def helm_values_are_yaml(objects):
             yield f"{one['metadata']['name']}: whichever version is the newest"
 
 
+OF_PLATFORM = [charts_are_pinned_and_their_values_yaml]
 RULES = [
-    rule
-    for name, rule in list(globals().items())
-    if callable(rule) and getattr(rule, "__module__", "") == __name__ and name not in ("nats_conf", "helm_values_are_yaml")
+    objects_are_there_once_and_in_the_namespace,
+    selectors_mean_what_they_select,
+    what_is_referred_to_is_there,
+    ways_in_are_whole,
+    every_lane_runs_in_one_deployment,
+    the_binary_understands_what_it_is_told,
+    metrics_are_scraped,
+    scaling_follows_what_is_there,
+    each_object_is_applied_in_its_step,
+    the_streams_fit,
+    a_backup_can_be_healed,
+    alerts_are_explained,
+    the_scripts_name_what_is_there,
 ]

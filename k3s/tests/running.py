@@ -3,6 +3,8 @@ alone and as three, the gate's commands, the database's flags, the gateway and a
 Only addresses, folders and the database's engine are replaced; all listen on loopback."""
 
 import contextlib
+import copy
+import json
 import os
 import re
 import signal
@@ -10,18 +12,13 @@ import socket
 import subprocess
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 
-import rules
-import yaml
-from world import K3S, ROOT
+from world import ROOT, Fault, World, nats_conf
 
 NATS = ROOT / ".maru" / "bin" / "nats-server"
-
-
-class Fault(Exception):
-    """Something does not run as the manifests say."""
 
 
 def free(count):
@@ -41,9 +38,11 @@ def get(url):
         return None, b""
 
 
-def until(what, is_so, patience=40):
+def until(what, is_so, running, patience=40):
     end = time.monotonic() + patience
     while not is_so():
+        if running.poll() is not None:
+            raise Fault(f"{what} did not come about: it ended")
         if time.monotonic() > end:
             raise Fault(f"{what} did not come about in {patience} s")
         time.sleep(0.1)
@@ -66,23 +65,6 @@ def process(name, scratch, args, **how):
         except subprocess.TimeoutExpired:
             one.kill()
             one.wait()
-
-
-def secrets(scratch):
-    """What k3s/make-secrets makes: run with a kubectl that asks no cluster."""
-    made, real = scratch / "secrets.yaml", subprocess.check_output(["sh", "-c", "command -v kubectl"], text=True).strip()
-    stand_in = scratch / "bin" / "kubectl"
-    stand_in.parent.mkdir()
-    stand_in.write_text(
-        f'#!/bin/sh\ncase "$*" in *"get namespace"*) exit 0;; *"get secret"*) exit 1;; esac\n'
-        f'"{real}" "$@" --dry-run=client -o yaml >> "{made}" && echo --- >> "{made}"\n'
-    )
-    stand_in.chmod(0o755)
-    path = f"{stand_in.parent}:{os.environ['PATH']}"
-    done = subprocess.run([K3S / "make-secrets", "maru.example"], env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise Fault(f"make-secrets: {done.stderr}")
-    return {one["metadata"]["name"]: one["data"] for one in yaml.safe_load_all(made.read_text()) if one}
 
 
 def plain(secret, key):
@@ -109,12 +91,12 @@ def pod(world, name):
     return next(one for one in world.pods() if one.name == name)
 
 
-def answers(who, container, places):
+def answers(who, container, places, one):
     """Every probe of a container answers 200, and so does what Prometheus reads."""
     for kind in ("startupProbe", "readinessProbe", "livenessProbe"):
         where = container[kind]["httpGet"]
         url = f"http://127.0.0.1:{places[where['port']]}{where['path']}"
-        until(f"{who}: 200 at {where['path']}, port {where['port']} ({kind})", lambda url=url: get(url)[0] == 200)
+        until(f"{who}: 200 at {where['path']}, port {where['port']} ({kind})", lambda url=url: get(url)[0] == 200, one)
     if "metrics" in places and b"maru_build_info" not in get(f"http://127.0.0.1:{places['metrics']}/metrics")[1]:
         raise Fault(f"{who} has no metrics at its port")
 
@@ -122,26 +104,35 @@ def answers(who, container, places):
 @contextlib.contextmanager
 def nats(world, made, scratch, count):
     """So many nats-servers as the world's nats.conf says; the ports of the first."""
-    container, conf = pod(world, "nats").spec["containers"][0], rules.nats_conf(world)
+    container, conf = pod(world, "nats").spec["containers"][0], nats_conf(world)
     ports = [dict(zip(("client", "monitor", "cluster"), free(3), strict=True)) for _ in range(count)]
     routes = {f"@nats-{i}.nats-headless:6222": f"@127.0.0.1:{one['cluster']}" for i, one in enumerate(ports)}
+    servers = []
     with contextlib.ExitStack() as stack:
         for i, one in enumerate(ports):
-            own = scratch / f"nats-{count}-{i}"
-            own.mkdir()
+            own = Path(tempfile.mkdtemp(prefix="nats-", dir=scratch))
             text = conf.replace("/data", str(own / "data")).replace("/tmp/nats.pid", str(own / "pid"))
             for was, name in [("4222", "client"), ("8222", "monitor"), ("6222", "cluster")]:
                 text = text.replace(f'"0.0.0.0:{was}"', f'"127.0.0.1:{one[name]}"')
             (own / "nats.conf").write_text(text)
             env = {**environment(container, made, routes), "POD_NAME": f"nats-{i}"}
-            stack.enter_context(process(f"nats-{count}-{i}", scratch, [NATS, "--config", own / "nats.conf"], env=env))
-        for one in ports:
-            answers("nats", container, one)
+            started = process(own.name, scratch, [NATS, "--config", own / "nats.conf"], env=env)
+            servers.append(stack.enter_context(started))
+        for one, server in zip(ports, servers, strict=True):
+            answers("nats", container, one, server)
         yield ports[0]
 
 
+def writes_through(places):
+    settings = json.loads(get(f"http://127.0.0.1:{places['monitor']}/varz")[1])["jetstream"]["config"]
+    if settings.get("sync_always") is not True:
+        raise Fault("nats-server does not write through")
+
+
 def run(program, container, env):
-    done = subprocess.run([program, *container["args"]], env=env, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        [program, *container["args"]], env=env, capture_output=True, text=True, timeout=120, check=False
+    )
     if done.returncode != 0:
         raise Fault(f"{' '.join(container['args'])}: {done.stdout}{done.stderr}")
     return done.stdout
@@ -158,16 +149,13 @@ def gate(program, world, made, places):
     after = run(program, plan, env)
     if "nothing to change" not in after:
         raise Fault(f"after the gate the streams still differ: {after}")
-    durable = yaml.safe_load(get(f"http://127.0.0.1:{places['monitor']}/varz")[1])["jetstream"]["config"]
-    if durable.get("sync_always") is not True:
-        raise Fault("nats-server does not write through")
     return set(re.findall(r"^\+ consumer (\w+)/([\w-]+)$", before, re.M))
 
 
 def keda_finds(world, places):
     """KEDA reads /jsz; what it does not find there scales to the maximum."""
     url = f"http://127.0.0.1:{places['monitor']}/jsz?acc=$G&consumers=true&config=true"
-    account = yaml.safe_load(get(url)[1])["account_details"][0]
+    account = json.loads(get(url)[1])["account_details"][0]
     there = {(s["name"], c["name"]) for s in account["stream_detail"] for c in s.get("consumer_detail", [])}
     for one in world.of("ScaledObject"):
         for trigger in one["spec"]["triggers"]:
@@ -182,7 +170,9 @@ def parts(program, world, made, places, scratch):
     http, api, metrics, others = free(4)
     env = environment(database, made, {"0.0.0.0:8000": f"127.0.0.1:{http}"})
     # The same server's library, which has another engine; `surreal` is the name by which it is called.
-    args = [f"surrealkv://{scratch / 'db'}?sync=every" if arg.startswith("rocksdb:") else arg for arg in database["args"]]
+    args = [
+        f"surrealkv://{scratch / 'db'}?sync=every" if arg.startswith("rocksdb:") else arg for arg in database["args"]
+    ]
     if not any(arg.endswith("?sync=every") for arg in database["args"]):
         raise Fault("the database does not write through")
     here = {
@@ -196,28 +186,47 @@ def parts(program, world, made, places, scratch):
     for name in made["maru-keys"]:
         (scratch / "keys" / name).write_text(plain(made["maru-keys"], name))
     (scratch / "keys").chmod(0o500)
-    with process("surrealdb", scratch, ["surreal", *args], executable=program, env=env):
-        answers("surrealdb", database, {"http": http})
+    with process("surrealdb", scratch, ["surreal", *args], executable=program, env=env) as server:
+        answers("surrealdb", database, {"http": http}, server)
         for name, port in [("gateway", metrics), ("contexts", others)]:
             container = pod(world, name).spec["containers"][0]
             env = environment(container, made, {**here, "0.0.0.0:9090": f"127.0.0.1:{port}"})
             with process(name, scratch, [program, *container["args"]], env=env) as one:
-                answers(name, container, {"api": api, "metrics": port})
+                answers(name, container, {"api": api, "metrics": port}, one)
                 if name == "gateway" and b'"fsynced"' not in get(f"http://127.0.0.1:{api}/readyz")[1]:
                     raise Fault("the gateway does not see that all of it is written through")
             if one.returncode != 0:
                 raise Fault(f"{name} did not leave by itself: {one.returncode}")
 
 
-def everything(program, base, ha):
+def must_fault(what, run):
+    """A check that lets a planted fault pass is none."""
+    try:
+        run()
+    except Fault:
+        return
+    raise Fault(f"nobody notices {what}")
+
+
+def everything(program, base, ha, made):
     """The consumers that the binary makes. Raises a Fault if anything does not run."""
+    forgetful = World("planted", copy.deepcopy(base.objects), None)
+    for one in forgetful.of("ConfigMap"):
+        one["data"]["nats.conf"] = one["data"]["nats.conf"].replace("sync_interval: always", "")
+    strange = World("planted", copy.deepcopy(ha.objects), None)
+    strange.of("ScaledObject")[0]["spec"]["triggers"][0]["metadata"]["consumer"] = "cmd-nobody"
+
     with tempfile.TemporaryDirectory(prefix="maru-manifests-") as folder:
         scratch = Path(folder)
-        made = secrets(scratch)
+        with nats(forgetful, made, scratch, 1) as places:
+            must_fault("a nats-server that does not write through", lambda: writes_through(places))
         with nats(base, made, scratch, 1) as places:
+            writes_through(places)
             consumers = gate(program, base, made, places)
             keda_finds(ha, places)
+            must_fault("a consumer that is not there", lambda: keda_finds(strange, places))
             parts(program, base, made, places, scratch)
         with nats(ha, made, scratch, 3) as places:
+            writes_through(places)
             gate(program, ha, made, places)
-        return consumers, made
+        return consumers

@@ -12,6 +12,10 @@ K3S = ROOT / "k3s"
 NAMESPACE = "maru"
 
 
+class Fault(Exception):
+    """Something does not run as the manifests say."""
+
+
 class NotUnderstood(Exception):
     """What the binary says to arguments that it does not know."""
 
@@ -104,6 +108,12 @@ def only(container):
     """The names that a container of workers runs."""
     args = container["args"]
     return args[args.index("--only") + 1].split(",") if "--only" in args else []
+
+
+def nats_conf(world):
+    pod = next(pod for pod in world.pods() if pod.name == "nats")
+    name = next(volume["configMap"]["name"] for volume in pod.spec["volumes"] if volume["name"] == "config")
+    return world.get("ConfigMap", name)["data"]["nats.conf"]
 
 
 def matches(selector, labels):
