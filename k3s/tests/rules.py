@@ -222,15 +222,15 @@ def the_streams_fit(world):
     store = int(number) * sizes[unit]
     claim = server["volumeClaimTemplates"][0]["spec"]["resources"]["requests"]["storage"]
     volume = int(claim[:-2]) * sizes[claim[-2:]]
-    gate = next(pod for pod in world.pods() if pod.name == "gate")
-    for container in gate.containers():
-        env = {one["name"]: one.get("value") for one in container["env"]}
-        # COMMANDS, JOBS, EVENTS, DEAD and the images reserve as much each; SCHEDULES takes what it needs.
-        if 5 * int(env["MARU_STREAM_MAX_BYTES"]) > store or store > 0.85 * volume:
-            yield f"{container['name']}: five streams do not fit into {store}, or that not into a volume of {volume}"
-        copies, servers = int(env["MARU_STREAM_REPLICAS"]), server["replicas"]
-        if copies > servers or (servers >= 3 and copies != 3):
-            yield f"{container['name']}: {copies} copies of each stream on {servers} servers"
+    for pod in world.maru():
+        for container in pod.containers():
+            env = {one["name"]: one.get("value") for one in container.get("env", [])}
+            # COMMANDS, JOBS, EVENTS, DEAD and the images reserve as much each; SCHEDULES takes what it needs.
+            if 5 * int(env.get("MARU_STREAM_MAX_BYTES", 0)) > store or store > 0.85 * volume:
+                yield f"{pod.name}: five streams do not fit into {store}, or that not into a volume of {volume}"
+            copies, servers = int(env.get("MARU_STREAM_REPLICAS", 0)), server["replicas"]
+            if copies and (copies > servers or (servers >= 3 and copies != 3)):
+                yield f"{pod.name} makes {copies} copies of each stream on {servers} servers"
     if server["replicas"] > 1 and not any(
         one["whenUnsatisfiable"] == "DoNotSchedule"
         for one in server["template"]["spec"].get("topologySpreadConstraints", [])

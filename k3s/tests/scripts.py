@@ -77,8 +77,8 @@ def deploy_and_restore(scratch):
     order = [
         next((i for i, line in enumerate(asked) if mark in line), -1)
         for mark in (
-            "scale deployment --all --replicas 0",
-            "--for delete",
+            "delete cronjob,deployment --all",
+            "delete pod",
             "folder=2026-01-31",
             "maru/step=restore",
             '"suspend":false',
