@@ -142,7 +142,7 @@ FAULTS = {
         ),
         (
             "base",
-            lambda w: first(w, "gateway")["readinessProbe"]["httpGet"].update(path="/readyz"),
+            lambda w: first(w, "gateway")["readinessProbe"]["httpGet"].update(path="/readyz", port="api"),
             "leaves its Service",
         ),
         ("base", lambda w: first(w, "flows").pop("startupProbe"), "no startupProbe"),
@@ -217,7 +217,11 @@ FAULTS = {
     rules.the_streams_fit: [
         ("base", lambda w: setting(w, "gate", "MARU_STREAM_MAX_BYTES", str(4 << 30)), "five streams do not fit"),
         ("base", lambda w: setting(w, "gate", "MARU_STREAM_REPLICAS", "3"), "gate makes 3 copies of each stream on 1"),
-        ("ha", lambda w: setting(w, "restore", "MARU_STREAM_REPLICAS", "1"), "restore makes 1 copies of each stream on 3"),
+        (
+            "ha",
+            lambda w: setting(w, "restore", "MARU_STREAM_REPLICAS", "1"),
+            "restore makes 1 copies of each stream on 3",
+        ),
         ("base", lambda w: note(w, lambda text: text.replace("16GiB", "19GiB")), "a volume of"),
         ("ha", lambda w: pod_of(w, "nats").spec.pop("topologySpreadConstraints"), "on one machine"),
     ],

@@ -165,36 +165,40 @@ def keda_finds(world, places):
 
 
 def parts(program, world, made, places, scratch):
-    """The database with its flags, the gateway and the workers that decide, as they are rendered."""
+    """The database with its flags, the gateway and all workers, as they are rendered."""
     database = pod(world, "surrealdb").spec["containers"][0]
-    http, api, metrics, others = free(4)
+    ours = [pod(world, "gateway"), *world.workers()]
+    http, api, *metrics = free(2 + len(ours))
     env = environment(database, made, {"0.0.0.0:8000": f"127.0.0.1:{http}"})
     # The same server's library, which has another engine; `surreal` is the name by which it is called.
-    args = [
-        f"surrealkv://{scratch / 'db'}?sync=every" if arg.startswith("rocksdb:") else arg for arg in database["args"]
-    ]
-    if not any(arg.endswith("?sync=every") for arg in database["args"]):
-        raise Fault("the database does not write through")
+    folder = f"surrealkv://{scratch / 'db'}?sync=every"
+    args = [folder if arg == "rocksdb:///data/db?sync=every" else arg for arg in database["args"]]
+    keys = scratch / "keys"
+    keys.mkdir()
+    for name in made["maru-keys"]:
+        (keys / name).write_text(plain(made["maru-keys"], name))
+    keys.chmod(0o500)
     here = {
         "nats:4222": f"127.0.0.1:{places['client']}",
         "nats:8222": f"127.0.0.1:{places['monitor']}",
         "surrealdb:8000": f"127.0.0.1:{http}",
         "0.0.0.0:8080": f"127.0.0.1:{api}",
-        "/keys": str(scratch / "keys"),
+        "/keys": str(keys),
     }
-    (scratch / "keys").mkdir()
-    for name in made["maru-keys"]:
-        (scratch / "keys" / name).write_text(plain(made["maru-keys"], name))
-    (scratch / "keys").chmod(0o500)
     with process("surrealdb", scratch, ["surreal", *args], executable=program, env=env) as server:
         answers("surrealdb", database, {"http": http}, server)
-        for name, port in [("gateway", metrics), ("contexts", others)]:
-            container = pod(world, name).spec["containers"][0]
-            env = environment(container, made, {**here, "0.0.0.0:9090": f"127.0.0.1:{port}"})
-            with process(name, scratch, [program, *container["args"]], env=env) as one:
-                answers(name, container, {"api": api, "metrics": port}, one)
-                if name == "gateway" and b'"fsynced"' not in get(f"http://127.0.0.1:{api}/readyz")[1]:
-                    raise Fault("the gateway does not see that all of it is written through")
+        with contextlib.ExitStack() as stack:
+            started = []
+            for one, port in zip(ours, metrics, strict=True):
+                container = one.spec["containers"][0]
+                env = environment(container, made, {**here, "0.0.0.0:9090": f"127.0.0.1:{port}"})
+                running = process(one.name, scratch, [program, *container["args"]], env=env)
+                started.append((one.name, container, {"api": api, "metrics": port}, stack.enter_context(running)))
+            for one in started:
+                answers(*one)
+            if b'"fsynced"' not in get(f"http://127.0.0.1:{api}/readyz")[1]:
+                raise Fault("the gateway does not see that all of it is written through")
+        for name, _, _, one in started:
             if one.returncode != 0:
                 raise Fault(f"{name} did not leave by itself: {one.returncode}")
 

@@ -4,6 +4,8 @@ order, and that nothing is rolled out when the gate is shut."""
 import os
 import shutil
 import subprocess
+import tempfile
+from pathlib import Path
 
 import yaml
 
@@ -21,16 +23,16 @@ case "$*" in
   *"jsonpath={{.status.conditions"*) echo "{end}" ;;
   *"--for condition=complete"*) [ "{end}" = Complete ] ;;
   *"get deployment"*) echo deployment/gateway ;;
+  *"get statefulset/nats"*) echo "{servers}" ;;
 esac
 """
 
 
-def told(scratch, script, *args, end="Complete"):
+def told(scratch, script, *args, end="Complete", servers=""):
     """How a script ended, and what it asked of kubectl, line by line."""
-    folder = scratch / f"{script}-{end}"
-    folder.mkdir()
+    folder = Path(tempfile.mkdtemp(prefix=script, dir=scratch))
     log, made, program = folder / "log", folder / "made.yaml", folder / "kubectl"
-    program.write_text(STAND_IN.format(log=log, made=made, end=end, real=shutil.which("kubectl")))
+    program.write_text(STAND_IN.format(log=log, made=made, end=end, servers=servers, real=shutil.which("kubectl")))
     program.chmod(0o755)
     env = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}
     done = subprocess.run([K3S / script, *args], env=env, capture_output=True, text=True, timeout=60, check=False)
@@ -72,6 +74,13 @@ def deploy_and_restore(scratch):
     done, asked, _ = told(scratch, "deploy", overlay, end="Failed")
     if done.returncode == 0 or any("step=roll" in line for line in asked):
         raise Fault("deploy rolls out although the gate is shut")
+
+    done, asked, _ = told(scratch, "deploy", overlay, servers="3")
+    if done.returncode == 0 or any("apply" in line for line in asked):
+        raise Fault("deploy makes one nats-server of three, which loses their streams")
+    done, _, _ = told(scratch, "deploy", overlay, servers="1")
+    if done.returncode != 0:
+        raise Fault(f"deploy does not deploy again: {done.stderr}")
 
     done, asked, _ = told(scratch, "restore", overlay, "2026-01-31")
     order = [
