@@ -118,6 +118,7 @@ FAULTS = {
         ("base", lambda w: first(w, "flows").update(args=["gateway", "--no-such"]), "--no-such"),
     ],
     rules.metrics_are_scraped: [
+        ("ha", lambda w: spec(w, "PodMonitor", "maru").pop("jobLabel"), "does not begin with maru"),
         (
             "ha",
             lambda w: spec(w, "PodMonitor", "maru")["selector"]["matchExpressions"][0]["values"].remove("maru-workers"),

@@ -171,6 +171,9 @@ def metrics_are_scraped(world):
     for monitor in monitors:
         if not world.matched(monitor["selector"]):
             yield "a PodMonitor means no pod"
+        for pod in world.matched(monitor["selector"]):
+            if not pod.labels.get(monitor.get("jobLabel"), "").startswith("maru"):
+                yield f"the job of {pod.name} does not begin with maru, by which the alerts know it"
 
 
 def scaling_follows_what_is_there(world):
@@ -258,7 +261,7 @@ def alerts_are_explained(world):
                 yield f"{name} is not explained in docs/operating/k3s.md"
             if rule["labels"].get("severity") not in ("warning", "critical") or not rule["annotations"].get("summary"):
                 yield f"{name} does not say how bad it is"
-            if NAMESPACE not in rule["expr"] and "traefik" not in rule["expr"]:
+            if f'namespace="{NAMESPACE}"' not in rule["expr"]:
                 yield f"{name} looks at other people's pods"
 
 
