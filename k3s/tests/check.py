@@ -23,7 +23,9 @@ def complaints(program, scratch, background):
     worlds = {name: World(name, objects(text), None) for name, text in texts.items()}
     # It takes as long as all the rest, in a process of its own.
     checkov = background.submit(
-        schemas.checkov, [*worlds["ha"].objects, *worlds["base+tikv"].of("StatefulSet")], scratch
+        schemas.checkov,
+        [*worlds["ha"].objects, *worlds["carrier"].objects, *worlds["base+tikv"].of("StatefulSet")],
+        scratch,
     )
     made = scripts.secrets(scratch)
     scripts.deploy_and_restore(scratch)
@@ -31,13 +33,11 @@ def complaints(program, scratch, background):
     known = facts.gather(program, consumers)
     print(f"   {len(worlds)} renderings; {len(known.names)} names, {len(consumers)} consumers in the binary")
 
+    special = {"platform": rules.OF_PLATFORM, "carrier": [pods.pods_are_restricted, pods.images_are_pinned]}
     for name, world in worlds.items():
         world.facts = known
         yield from (f"{name}: {what}" for one in world.objects for what in schemas.validate(one))
-        if name == "platform":
-            held_to = rules.OF_PLATFORM
-        else:
-            held_to = [*rules.RULES, *pods.RULES, *flows.RULES]
+        held_to = special.get(name, [*rules.RULES, *pods.RULES, *flows.RULES])
         for rule in held_to:
             yield from (f"{name}: {what}" for what in rule(world))
     yield from schemas.unfound(one for world in worlds.values() for one in world.objects)

@@ -164,6 +164,7 @@ FAULTS = {
         ("base", lambda w: spec(w, "StatefulSet", "surrealdb").update(replicas=2), "share one folder"),
     ],
     pods.pods_are_restricted: [
+        ("carrier", lambda w: pod_of(w, "carrier").spec.pop("securityContext"), "runAsNonRoot"),
         ("base", lambda w: pod_of(w, "gate").spec.pop("securityContext"), "runAsNonRoot"),
         ("base", lambda w: pod_of(w, "backup").spec["securityContext"].update(runAsUser=0), "as root"),
         (

@@ -198,6 +198,11 @@ def parts(program, world, made, places, scratch):
                 answers(*one)
             if b'"fsynced"' not in get(f"http://127.0.0.1:{api}/readyz")[1]:
                 raise Fault("the gateway does not see that all of it is written through")
+            # Divided like this, they still do everything together.
+            tell = [ROOT / "examples" / "first-book.sh", f"http://127.0.0.1:{api}"]
+            story = subprocess.run(tell, capture_output=True, text=True, timeout=120, check=False)
+            if story.returncode != 0:
+                raise Fault(f"first-book.sh: {story.stdout[-600:]}{story.stderr}")
         for name, _, _, one in started:
             if one.returncode != 0:
                 raise Fault(f"{name} did not leave by itself: {one.returncode}")

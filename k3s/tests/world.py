@@ -90,6 +90,8 @@ class World:
                     template = spec["template"]
                 case "CronJob":
                     template = spec["jobTemplate"]["spec"]["template"]
+                case "Pod":
+                    template = owner
                 case _:
                     continue
             yield Pod(owner, template["metadata"]["labels"], template["spec"])
@@ -146,8 +148,9 @@ def objects(text):
 
 
 def renderings(scratch):
-    """Name and text of everything that can be rendered: the base, the overlays, platform, and each component
-    alone on the base."""
+    """Name and text of everything that can be applied: the base, the overlays, platform, each component alone on
+    the base, and the carrier."""
+    yield "carrier", (K3S / "carrier.yaml").read_text()
     for folder in [K3S / "base", *sorted((K3S / "overlays").iterdir()), K3S / "platform"]:
         yield folder.name, render(folder)
     for component in sorted((K3S / "components").iterdir()):
