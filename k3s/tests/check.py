@@ -28,7 +28,7 @@ def complaints(program, scratch, background):
         scratch,
     )
     made = scripts.secrets(scratch)
-    scripts.deploy_and_restore(scratch)
+    scripts.deploy_and_restore(texts["single"], scratch)
     consumers = running.everything(program, worlds["base"], worlds["ha"], made)
     known = facts.gather(program, consumers)
     print(f"   {len(worlds)} renderings; {len(known.names)} names, {len(consumers)} consumers in the binary")
