@@ -129,24 +129,26 @@ def writes_through(places):
         raise Fault("nats-server does not write through")
 
 
-def run(program, container, env):
-    done = subprocess.run(
-        [program, *container["args"]], env=env, capture_output=True, text=True, timeout=120, check=False
-    )
+def run(program, container, made, here):
+    """What a Job's container does, to its end."""
+    args = container["args"]
+    for old, new in here.items():
+        args = [arg.replace(old, new) for arg in args]
+    env = environment(container, made, here)
+    done = subprocess.run([program, *args], env=env, capture_output=True, text=True, timeout=120, check=False)
     if done.returncode != 0:
-        raise Fault(f"{' '.join(container['args'])}: {done.stdout}{done.stderr}")
+        raise Fault(f"{' '.join(args)}: {done.stdout}{done.stderr}")
     return done.stdout
 
 
-def gate(program, world, made, places):
+def gate(program, world, made, here):
     """The gate's commands, in their order. What the server lacks before them, and afterwards."""
-    job = pod(world, "gate")
-    env = environment(job.containers()[0], made, {"nats:4222": f"127.0.0.1:{places['client']}"})
-    plan = {"args": ["streams", "plan"]}
-    before = run(program, plan, env)
-    for container in job.containers():
-        run(program, container, environment(container, made, {"nats:4222": f"127.0.0.1:{places['client']}"}))
-    after = run(program, plan, env)
+    check, apply = pod(world, "gate").containers()
+    plan = {**apply, "args": ["streams", "plan"]}
+    before = run(program, plan, made, here)
+    run(program, check, made, here)
+    run(program, apply, made, here)
+    after = run(program, plan, made, here)
     if "nothing to change" not in after:
         raise Fault(f"after the gate the streams still differ: {after}")
     return set(re.findall(r"^\+ consumer (\w+)/([\w-]+)$", before, re.M))
@@ -164,48 +166,56 @@ def keda_finds(world, places):
                 raise Fault(f"KEDA would not find {asked['stream']}/{asked['consumer']}")
 
 
-def parts(program, world, made, places, scratch):
-    """The database with its flags, the gateway and all workers, as they are rendered."""
-    database = pod(world, "surrealdb").spec["containers"][0]
-    ours = [pod(world, "gateway"), *world.workers()]
-    http, api, *metrics = free(2 + len(ours))
-    env = environment(database, made, {"0.0.0.0:8000": f"127.0.0.1:{http}"})
+@contextlib.contextmanager
+def surrealdb(program, world, made, scratch):
+    """The database with its flags, empty; its port."""
+    container, (port,) = pod(world, "surrealdb").spec["containers"][0], free(1)
+    env = environment(container, made, {"0.0.0.0:8000": f"127.0.0.1:{port}"})
     # The same server's library, which has another engine; `surreal` is the name by which it is called.
-    folder = f"surrealkv://{scratch / 'db'}?sync=every"
-    args = [folder if arg == "rocksdb:///data/db?sync=every" else arg for arg in database["args"]]
+    folder = f"surrealkv://{tempfile.mkdtemp(dir=scratch)}?sync=every"
+    args = [folder if arg == "rocksdb:///data/db?sync=every" else arg for arg in container["args"]]
+    with process("surrealdb", scratch, ["surreal", *args], executable=program, env=env) as server:
+        answers("surrealdb", container, {"http": port}, server)
+        yield port
+
+
+def parts(program, world, made, here, scratch):
+    """The gateway and all workers, as they are rendered, until they have told a whole story and backed it up."""
+    ours = [pod(world, "gateway"), *world.workers()]
+    api, *metrics = free(1 + len(ours))
     keys = scratch / "keys"
     keys.mkdir()
     for name in made["maru-keys"]:
         (keys / name).write_text(plain(made["maru-keys"], name))
     keys.chmod(0o500)
-    here = {
-        "nats:4222": f"127.0.0.1:{places['client']}",
-        "nats:8222": f"127.0.0.1:{places['monitor']}",
-        "surrealdb:8000": f"127.0.0.1:{http}",
-        "0.0.0.0:8080": f"127.0.0.1:{api}",
-        "/keys": str(keys),
-    }
-    with process("surrealdb", scratch, ["surreal", *args], executable=program, env=env) as server:
-        answers("surrealdb", database, {"http": http}, server)
-        with contextlib.ExitStack() as stack:
-            started = []
-            for one, port in zip(ours, metrics, strict=True):
-                container = one.spec["containers"][0]
-                env = environment(container, made, {**here, "0.0.0.0:9090": f"127.0.0.1:{port}"})
-                running = process(one.name, scratch, [program, *container["args"]], env=env)
-                started.append((one.name, container, {"api": api, "metrics": port}, stack.enter_context(running)))
-            for one in started:
-                answers(*one)
-            if b'"fsynced"' not in get(f"http://127.0.0.1:{api}/readyz")[1]:
-                raise Fault("the gateway does not see that all of it is written through")
-            # Divided like this, they still do everything together.
-            tell = [ROOT / "examples" / "first-book.sh", f"http://127.0.0.1:{api}"]
-            story = subprocess.run(tell, capture_output=True, text=True, timeout=120, check=False)
-            if story.returncode != 0:
-                raise Fault(f"first-book.sh: {story.stdout[-600:]}{story.stderr}")
-        for name, _, _, one in started:
-            if one.returncode != 0:
-                raise Fault(f"{name} did not leave by itself: {one.returncode}")
+    here = {**here, "0.0.0.0:8080": f"127.0.0.1:{api}", "/keys": str(keys)}
+    with contextlib.ExitStack() as stack:
+        started = []
+        for one, port in zip(ours, metrics, strict=True):
+            container = one.spec["containers"][0]
+            env = environment(container, made, {**here, "0.0.0.0:9090": f"127.0.0.1:{port}"})
+            running = process(one.name, scratch, [program, *container["args"]], env=env)
+            started.append((one.name, container, {"api": api, "metrics": port}, stack.enter_context(running)))
+        for one in started:
+            answers(*one)
+        if b'"fsynced"' not in get(f"http://127.0.0.1:{api}/readyz")[1]:
+            raise Fault("the gateway does not see that all of it is written through")
+        # Divided like this, they still do everything together.
+        tell = [ROOT / "examples" / "first-book.sh", f"http://127.0.0.1:{api}"]
+        story = subprocess.run(tell, capture_output=True, text=True, timeout=120, check=False)
+        if story.returncode != 0:
+            raise Fault(f"first-book.sh: {story.stdout[-600:]}{story.stderr}")
+        run(program, pod(world, "backup").spec["containers"][0], made, here)
+        must_fault("a restore into the midst of it", lambda: restore(program, world, made, here))
+    for name, _, _, one in started:
+        if one.returncode != 0:
+            raise Fault(f"{name} did not leave by itself: {one.returncode}")
+
+
+def restore(program, world, made, here):
+    """The Job `restore`, with the folder that was backed up last."""
+    (folder,) = [one.name for one in Path(here["/backup"]).iterdir() if one.is_dir()]
+    run(program, pod(world, "restore").spec["containers"][0], made, {**here, "$(FOLDER)": folder})
 
 
 def must_fault(what, run):
@@ -227,15 +237,27 @@ def everything(program, base, ha, made):
 
     with tempfile.TemporaryDirectory(prefix="maru-manifests-") as folder:
         scratch = Path(folder)
+        (scratch / "backup").mkdir()
+
+        def here(places, database):
+            return {
+                "nats:4222": f"127.0.0.1:{places['client']}",
+                "nats:8222": f"127.0.0.1:{places['monitor']}",
+                "surrealdb:8000": f"127.0.0.1:{database}",
+                "/backup": str(scratch / "backup"),
+            }
+
         with nats(forgetful, made, scratch, 1) as places:
             must_fault("a nats-server that does not write through", lambda: writes_through(places))
-        with nats(base, made, scratch, 1) as places:
+        with nats(base, made, scratch, 1) as places, surrealdb(program, base, made, scratch) as database:
             writes_through(places)
-            consumers = gate(program, base, made, places)
+            consumers = gate(program, base, made, here(places, database))
             keda_finds(ha, places)
             must_fault("a consumer that is not there", lambda: keda_finds(strange, places))
-            parts(program, base, made, places, scratch)
-        with nats(ha, made, scratch, 3) as places:
+            parts(program, base, made, here(places, database), scratch)
+        # From one server to three, the way that the page for operators has it.
+        with nats(ha, made, scratch, 3) as places, surrealdb(program, ha, made, scratch) as database:
             writes_through(places)
-            gate(program, ha, made, places)
+            restore(program, ha, made, here(places, database))
+            gate(program, ha, made, here(places, database))
         return consumers
