@@ -1,6 +1,6 @@
 """The manifests' own configuration and commands, run on this machine: nats-server with its rendered nats.conf,
-alone and as three, the gate's commands, the database's flags, the gateway and a worker with every probe.
-Only addresses, folders and the database's engine are replaced; all listen on loopback."""
+alone and as three, the gate's commands, the database's flags, the gateway and all workers with every probe,
+backup and restore. Only addresses, folders and the database's engine are replaced; all listen on loopback."""
 
 import contextlib
 import copy
