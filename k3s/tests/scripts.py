@@ -1,0 +1,108 @@
+"""The scripts of k3s/, run with a kubectl that asks no cluster: which Secrets come out, what is applied in which
+order, and that nothing is rolled out when the gate is shut."""
+
+import base64
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import yaml
+
+from world import K3S, Fault
+
+# Writes down what it is asked; says what a cluster would say to the rest.
+STAND_IN = """#!/bin/sh
+echo "$*" >> "{log}"
+case "$*" in
+  kustomize*) cat "{rendered}" ;;
+  *"get namespace"*) exit 0 ;;
+  *"get secret"*) exit 1 ;;
+  *"create secret"*) "{real}" "$@" --dry-run=client -o yaml >> "{made}" && echo --- >> "{made}" ;;
+  *"create configmap"*) exec "{real}" "$@" ;;
+  *"jsonpath={{.status.conditions"*) echo "{end}" ;;
+  *"--for condition=complete"*) [ "{end}" = Complete ] ;;
+  *"get deployment"*) echo deployment/gateway ;;
+  *"get statefulset/nats"*) echo "{servers}" ;;
+esac
+"""
+
+
+def told(scratch, script, *args, rendered="", end="Complete", servers=""):
+    """How a script ended, and what it asked of kubectl, line by line."""
+    folder = Path(tempfile.mkdtemp(prefix=script, dir=scratch))
+    log, made, program = folder / "log", folder / "made.yaml", folder / "kubectl"
+    values = {"log": log, "made": made, "end": end, "servers": servers, "rendered": rendered}
+    program.write_text(STAND_IN.format(real=shutil.which("kubectl"), **values))
+    program.chmod(0o755)
+    env = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}
+    done = subprocess.run([K3S / script, *args], env=env, capture_output=True, text=True, timeout=60, check=False)
+    return done, log.read_text().splitlines(), made
+
+
+def secrets(scratch):
+    """What k3s/make-secrets makes."""
+    done, asked, made = told(scratch, "make-secrets", "maru.example")
+    if done.returncode != 0:
+        raise Fault(f"make-secrets: {done.stderr}")
+    found = {one["metadata"]["name"]: one["data"] for one in yaml.safe_load_all(made.read_text()) if one}
+    shown = done.stdout + done.stderr + "".join(asked)
+    for value in (value for data in found.values() for value in data.values()):
+        for form in (value, base64.b64decode(value).decode()):
+            if len(form) > 20 and form in shown:
+                raise Fault("make-secrets shows what is secret")
+    return found
+
+
+def steps(asked):
+    """What was applied and waited for, in order."""
+    return [line for line in asked if " rollout status" in line or line.startswith("apply") or "delete job" in line]
+
+
+def deploy_and_restore(text, scratch):
+    """With a rendering of the overlay `single`."""
+    overlay, rendered = K3S / "overlays" / "single", scratch / "single.yaml"
+    rendered.write_text(text)
+    done, asked, _ = told(scratch, "deploy", overlay, rendered=rendered)
+    marks = [
+        "!maru/step",
+        "statefulset/nats",
+        "statefulset/surrealdb",
+        "delete job/gate",
+        "maru/step=gate",
+        "maru/step=roll",
+        "deployment/gateway",
+    ]
+    if done.returncode != 0 or not all(mark in line for mark, line in zip(marks, steps(asked), strict=True)):
+        raise Fault(f"deploy does {steps(asked)}: {done.stderr}")
+
+    done, asked, _ = told(scratch, "deploy", overlay, rendered=rendered, end="Failed")
+    if done.returncode == 0 or any("step=roll" in line for line in asked):
+        raise Fault("deploy rolls out although the gate is shut")
+
+    done, asked, _ = told(scratch, "deploy", overlay, rendered=rendered, servers="3")
+    if done.returncode == 0 or any("apply" in line for line in asked):
+        raise Fault("deploy makes one nats-server of three, which loses their streams")
+    done, _, _ = told(scratch, "deploy", overlay, rendered=rendered, servers="1")
+    if done.returncode != 0:
+        raise Fault(f"deploy does not deploy again: {done.stderr}")
+
+    done, asked, _ = told(scratch, "restore", overlay, "2026-01-31", rendered=rendered)
+    order = [
+        next((i for i, line in enumerate(asked) if mark in line), -1)
+        for mark in (
+            "delete cronjob,deployment --all",
+            "delete pod",
+            "folder=2026-01-31",
+            "maru/step=restore",
+            '"suspend":false',
+            "maru/step=roll",
+        )
+    ]
+    if done.returncode != 0 or -1 in order or order != sorted(order):
+        raise Fault(f"restore does {asked}: {done.stderr}")
+
+    done, asked, _ = told(scratch, "restore", overlay, "2026-01-31", rendered=rendered, end="Failed")
+    if done.returncode == 0 or any("step=roll" in line for line in asked):
+        raise Fault("restore deploys although nothing was restored")
