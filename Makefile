@@ -11,7 +11,7 @@ BENCH_PROFILE ?= release
 # The split form's tests bring their own database server; lints share what they build.
 WITH_DATABASE := --features maru/database
 
-.PHONY: help setup run test lint fmt bench docs story image clean
+.PHONY: help setup run test lint fmt bench docs story image manifests clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' Makefile
@@ -45,6 +45,10 @@ docs: ## Write schemas/openapi.json, schemas/asyncapi.json and schemas/json/ fro
 
 story: ## Tell the story of a first book to a running Maru (`make run` in another terminal)
 	examples/first-book.sh
+
+manifests: setup ## Hold k3s/ against the API's schemas, the binary and our rules
+	cargo build --workspace $(WITH_DATABASE)
+	tools/check-manifests
 
 image: setup ## Build for production, make the container image without an engine, check and start it
 	cargo build --release --locked -p maru

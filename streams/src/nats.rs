@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use async_nats::jetstream;
-use async_nats::{ConnectOptions, Event, connection::State};
+use async_nats::{ConnectOptions, Event, ServerAddr, connection::State};
 use tokio::sync::watch;
 
 /// How long a request to the JetStream API may take before its outcome counts as unknown.
@@ -40,6 +40,19 @@ pub enum NatsError {
     },
 }
 
+/// The client does not take user and password out of an address by itself. All servers of a cluster know the
+/// same users, so those of the first address are good everywhere.
+fn signed_in(url: &str) -> ConnectOptions {
+    let first = url.split(',').next().unwrap_or_default();
+    let address = first.parse::<ServerAddr>().ok();
+    let user = |address: &ServerAddr| Some((address.username()?.to_owned(), address.password()?.to_owned()));
+    match address.as_ref().and_then(user) {
+        Some((user, password)) => ConnectOptions::with_user_and_password(user, password),
+        // What is wrong with an address is said by whoever connects to it.
+        None => ConnectOptions::new(),
+    }
+}
+
 impl Nats {
     /// Connects, and checks that the server is new enough.
     ///
@@ -47,7 +60,7 @@ impl Nats {
     /// When the server cannot be reached or is older than 2.14.
     pub async fn connect(url: &str, name: &str) -> Result<Self, NatsError> {
         let (connected, mut connects) = watch::channel(0_u64);
-        let client = ConnectOptions::new()
+        let client = signed_in(url)
             .name(name)
             // The default notices a silent peer after three minutes only.
             .ping_interval(Duration::from_secs(10))
