@@ -103,12 +103,24 @@ impl Session {
         self.pin.clone()
     }
 
-    /// Lets another reader of the group be served at once, if this is the one that is: otherwise the
-    /// server would wait until it takes this one for gone. Best effort.
-    pub async fn hand_over(&self, stream: &str, consumer: &str) {
-        let (Some(group), Some(_)) = (self.group, &self.pin) else {
-            return;
+    /// Leaves a group that serves one reader at a time: no pull of ours is answered any more, and if the server
+    /// serves us, or has begun to at this very moment, another reader is served at once. Otherwise the server
+    /// would wait until it takes us for gone. Best effort.
+    pub async fn hand_over(&mut self, stream: &str, consumer: &str) {
+        let Some(group) = self.group else { return };
+        // First of all, so that the server finds nobody here. What it had sent by then may say that it is us.
+        let _ = self.incoming.unsubscribe().await;
+        let rest = async {
+            while let Some(message) = self.incoming.next().await {
+                if let Some(pin) = header(&message, "Nats-Pin-Id") {
+                    self.pin = Some(pin);
+                }
+            }
         };
+        let _ = timeout(HAND_OVER, rest).await;
+        if self.pin.is_none() {
+            return;
+        }
         let request = serde_json::json!({ "group": group }).to_string();
         let subject = format!("$JS.API.CONSUMER.UNPIN.{stream}.{consumer}");
         let _ = timeout(HAND_OVER, self.nats.client().request(subject, request.into())).await;

@@ -71,6 +71,13 @@ pub(super) struct Place {
     pub seq: u64,
 }
 
+impl Place {
+    /// Whether it is the same reading, further on.
+    pub fn is_ahead_of(&self, other: &Self) -> bool {
+        self.colour == other.colour && self.build == other.build && self.seq > other.seq
+    }
+}
+
 /// Why a plan was not changed.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {

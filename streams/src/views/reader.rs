@@ -1,9 +1,10 @@
 //! Reads EVENTS in order and folds it, batch by batch.
 //!
-//! The mark in the database is the only truth about how far a colour of a view has read; the consumer on
-//! the server is set back to it whenever a reading begins. The server serves one reader of a consumer at
-//! a time, and the mark is moved under the condition that it still stands where the reader found it, so
-//! that two readers, should it come to that, cannot both write.
+//! The mark in the database is the only truth about how far a colour of a view has read. The server serves one
+//! reader of a consumer at a time; the others stand by, follow the mark, and leave the consumer alone. It is set
+//! back to the mark only by whoever is served, or when nobody folds what was delivered. The mark is moved under
+//! the condition that it still stands where the reader found it, so that two readers, should it come to that,
+//! cannot both write.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -36,6 +37,8 @@ const PASSING: Duration = Duration::from_millis(100);
 /// Two commits of a view are begun no closer than this: under load it folds many events in one, and an event
 /// that comes alone is folded at once.
 const PACE: Duration = Duration::from_millis(20);
+/// How long what was delivered to somebody may stay unfolded before who stands by takes that one for gone.
+const STILL: Duration = Duration::from_secs(2);
 /// How often one that is built looks whether the one that people read has come further.
 const MEET_EVERY: Duration = Duration::from_millis(10);
 
@@ -57,12 +60,23 @@ pub(super) enum ReadError {
     Hole { seq: u64, mark: u64 },
     #[error("the mark or the plan was changed by somebody else")]
     Moved,
+    #[error("what was delivered to somebody is not folded")]
+    Left,
+}
+
+/// What is known from earlier readings.
+#[derive(Default)]
+struct Before {
+    /// Who the server takes us for, if it serves us.
+    pin: Option<String>,
+    /// Whether somebody left behind what was delivered to them.
+    is_left: bool,
 }
 
 impl ReadError {
     /// Whether it says nothing bad about anybody.
     const fn is_harmless(&self) -> bool {
-        matches!(self, Self::Moved | Self::Session(SessionError::Reconnected))
+        matches!(self, Self::Moved | Self::Left | Self::Session(SessionError::Reconnected))
     }
 }
 
@@ -73,11 +87,12 @@ pub async fn read(nats: Nats, store: Store, view: Arc<dyn View>, stop: Cancellat
 }
 
 pub(super) async fn keep(nats: Nats, store: Store, view: Arc<dyn View>, role: Role, stop: CancellationToken) {
-    let (name, mut trouble, mut pin) = (view.name(), 0_u32, None);
+    let (name, mut trouble, mut before) = (view.name(), 0_u32, Before::default());
     while !stop.is_cancelled() {
-        let Err(error) = reading(&nats, &store, &*view, role, &mut pin, &stop).await else {
+        let Err(error) = reading(&nats, &store, &*view, role, &mut before, &stop).await else {
             return;
         };
+        before.is_left = matches!(error, ReadError::Left);
         trouble = if error.is_harmless() { 0 } else { trouble + 1 };
         metrics::counter!("maru_view_restarts_total", "view" => name, "colour" => role.word()).increment(1);
         if trouble > 2 {
@@ -96,7 +111,7 @@ async fn reading(
     store: &Store,
     view: &dyn View,
     role: Role,
-    pin: &mut Option<String>,
+    before: &mut Before,
     stop: &CancellationToken,
 ) -> Result<(), ReadError> {
     let plans = Plans {
@@ -108,13 +123,10 @@ async fn reading(
     };
     let (plan, place) = begun?;
     let consumer = view.consumer_of(role);
-    nats.jetstream()
-        .get_stream_no_info(EVENTS)
-        .await
-        .map_err(|error| ReadError::Reset(error.to_string()))?
-        .reset_consumer(&consumer.name, Some(place.seq + 1))
-        .await
-        .map_err(|error| ReadError::Reset(error.to_string()))?;
+    let is_served = before.pin.is_some() || std::mem::take(&mut before.is_left);
+    if is_served || at_server(nats, &consumer.name).await?.is_lost(place.seq) {
+        set_back(nats, &consumer.name, place.seq).await?;
+    }
     let session = Session::open(nats, EVENTS, &consumer.name, Some(READER_GROUP)).await?;
     let mut reading = Reading {
         nats,
@@ -124,16 +136,17 @@ async fn reading(
         plans,
         plan,
         place,
-        session: session.pinned(pin.take()),
+        session: session.pinned(before.pin.take()),
         came: VecDeque::new(),
         rested: Instant::now(),
+        moved: Instant::now(),
         doubts: None,
     };
     let outcome = stop.run_until_cancelled(reading.run()).await;
     if outcome.is_none() {
         reading.session.hand_over(EVENTS, &consumer.name).await;
     }
-    *pin = reading.session.pin();
+    before.pin = reading.session.pin();
     outcome.unwrap_or(Ok(()))
 }
 
@@ -172,6 +185,8 @@ pub(super) struct Reading<'a> {
     pub came: VecDeque<Message>,
     /// When the next commit may begin.
     rested: Instant,
+    /// When the mark was last seen to move.
+    moved: Instant,
     /// What a first comparison found.
     pub doubts: Option<build::Doubts>,
 }
@@ -187,6 +202,7 @@ impl Reading<'_> {
                 sleep(MEET_EVERY).await;
                 self.look_around().await?;
             } else if self.gather().await? {
+                self.meet_the_mark().await?;
                 self.step(upto).await?;
             } else {
                 self.look_around().await?;
@@ -239,7 +255,18 @@ impl Reading<'_> {
         }
     }
 
-    /// Whether this is still the colour to read, and where it stands.
+    /// The server goes on behind what it has delivered, to whomever that was: what comes first may lie elsewhere
+    /// than behind the mark as it was last seen here.
+    async fn meet_the_mark(&mut self) -> Result<(), ReadError> {
+        let first = self.came.front().and_then(|message| message.info().ok());
+        if first.is_some_and(|first| first.stream_sequence != self.place.seq + 1) {
+            self.look_around().await?;
+        }
+        Ok(())
+    }
+
+    /// Whether this is still the colour to read, and where it stands. Who stands by follows the mark, as another
+    /// process moves it.
     pub(super) async fn look_around(&mut self) -> Result<(), ReadError> {
         let (plan, read, other) = self.plans.read().await?;
         let place = match self.role {
@@ -247,10 +274,63 @@ impl Reading<'_> {
             Role::Other => other,
         };
         self.plan = plan;
-        if place == Some(self.place) {
-            Ok(())
-        } else {
-            Err(ReadError::Moved)
+        match place {
+            Some(place) if place == self.place => self.look_after_others().await,
+            Some(place) if place.is_ahead_of(&self.place) => {
+                // The rows that are known here are those of an older mark.
+                self.rows = Rows::new(self.view.name(), place.colour, self.plans.store.clone());
+                self.place = place;
+                self.moved = Instant::now();
+                Ok(())
+            }
+            _ => Err(ReadError::Moved),
         }
     }
+
+    /// Who stands by notices that whoever was served is gone: the server gives away no message twice by itself.
+    async fn look_after_others(&mut self) -> Result<(), ReadError> {
+        if self.session.pin().is_some() || !self.came.is_empty() || self.moved.elapsed() < STILL {
+            return Ok(());
+        }
+        self.moved = Instant::now();
+        let consumer = self.view.consumer_of(self.role).name;
+        if at_server(self.nats, &consumer).await?.delivered > self.place.seq {
+            return Err(ReadError::Left);
+        }
+        Ok(())
+    }
+}
+
+/// A consumer, as the server has it.
+struct AtServer {
+    /// The last sequence that it gave to anybody.
+    delivered: u64,
+    /// Whether it serves somebody.
+    serves: bool,
+}
+
+impl AtServer {
+    /// Whether nobody will fold what lies behind the mark, or all of the stream would come again.
+    const fn is_lost(&self, mark: u64) -> bool {
+        (self.delivered > mark && !self.serves) || self.delivered + (BATCH as u64) < mark
+    }
+}
+
+async fn at_server(nats: &Nats, consumer: &str) -> Result<AtServer, ReadError> {
+    let asked = |error: &dyn std::fmt::Display| ReadError::Reset(error.to_string());
+    let stream = nats.jetstream().get_stream_no_info(EVENTS).await;
+    let stream = stream.map_err(|error| asked(&error))?;
+    let info = stream.consumer_info(consumer).await.map_err(|error| asked(&error))?;
+    Ok(AtServer {
+        delivered: info.delivered.stream_sequence,
+        serves: info.priority_groups.iter().any(|group| group.pinned_client_id.is_some()),
+    })
+}
+
+async fn set_back(nats: &Nats, consumer: &str, mark: u64) -> Result<(), ReadError> {
+    let asked = |error: &dyn std::fmt::Display| ReadError::Reset(error.to_string());
+    let stream = nats.jetstream().get_stream_no_info(EVENTS).await;
+    let stream = stream.map_err(|error| asked(&error))?;
+    let set = stream.reset_consumer(consumer, Some(mark + 1)).await;
+    set.map(|_| ()).map_err(|error| asked(&error))
 }

@@ -80,22 +80,20 @@ impl Clearing {
     }
 
     async fn clear_group(&self) {
-        let group: Vec<Waiting> = {
+        let mut group = {
             let mut queue = self.queue();
             let most = queue.len().min(MOST);
-            queue.drain(..most).collect()
+            Group {
+                waiting: queue.drain(..most).collect(),
+                clearing: self,
+            }
         };
-        let (mut published, mut told) = (Vec::new(), Vec::new());
-        let mut done = Vec::new();
-        for waiting in group {
-            published.extend(waiting.what.published);
-            told.extend(waiting.what.told);
-            done.push(waiting.done);
-        }
+        let published = group.rows(|what| &what.published);
+        let told = group.rows(|what| &what.told);
         let outcome = self.commit(published, told).await.map_err(Arc::new);
-        for done in done {
+        for waiting in group.waiting.drain(..) {
             // Who was stopped meanwhile does not ask any more.
-            let _ = done.send(outcome.clone());
+            let _ = waiting.done.send(outcome.clone());
         }
     }
 
@@ -112,5 +110,26 @@ impl Clearing {
             Tx::Done(_) => Ok(()),
             other => Err(other.into()),
         }
+    }
+}
+
+/// Those who are cleared together. Should the one whose turn it is be stopped before it is done, they wait again.
+struct Group<'a> {
+    clearing: &'a Clearing,
+    waiting: Vec<Waiting>,
+}
+
+impl Group<'_> {
+    fn rows<T: Clone>(&self, of: impl Fn(&Cleared) -> &Vec<T>) -> Vec<T> {
+        self.waiting
+            .iter()
+            .flat_map(|waiting| of(&waiting.what).clone())
+            .collect()
+    }
+}
+
+impl Drop for Group<'_> {
+    fn drop(&mut self) {
+        self.clearing.queue().append(&mut self.waiting);
     }
 }
