@@ -11,14 +11,14 @@
 //! oracle reads streams and rows by itself and believes nobody.
 
 mod campaign;
-mod client;
-mod dice;
-mod journal;
-mod judgement;
-mod load;
+pub mod client;
+pub mod dice;
+pub mod journal;
+pub mod judgement;
+pub mod load;
 mod money;
 mod report;
-mod scratch;
+pub mod scratch;
 mod views;
 mod wire;
 
@@ -241,7 +241,7 @@ impl Verify {
 
 /// Lets the oracle look, now that Maru is stopped: at the servers that still run, or at the folder, which is
 /// opened for it.
-async fn judged(
+pub async fn judged(
     scratch: &Scratch,
     written: &Written,
     sales: &[Sale],
@@ -269,7 +269,7 @@ async fn judged(
 
 /// Waits until lanes, views and outbox have nothing left to do and everybody has their last word; a
 /// finding if that never comes.
-async fn quiet(
+pub async fn quiet(
     scratch: &mut Scratch,
     client: &Client,
     crowd: &mut Crowd,
