@@ -11,26 +11,34 @@
 //! People, scratch installations and judgement are those of `maru verify`; the two commands are run as an
 //! operator would run them.
 
+mod bank;
 mod report;
 mod site;
 mod witness;
 
+use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use maru_streams::oracle::{Finding, Promise};
+use maru_schemas::CONTEXTS;
+use maru_streams::nats::Nats;
+use maru_streams::oracle::{self, Facts, Finding, Promise};
+use maru_streams::store::Store;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::verify::client::Client;
 use crate::verify::dice::Dice;
 use crate::verify::journal::Journal;
+use crate::verify::judgement::Counted;
 use crate::verify::load::{Crowd, Person};
-use crate::verify::{judged, quiet};
+use crate::verify::money::Sale;
+use crate::verify::{money, quiet, views};
 use crate::{Outcome, stop};
+use bank::Log;
 use report::Report;
 use site::Site;
 use witness::Witness;
@@ -105,11 +113,7 @@ impl Drill {
     }
 
     async fn practise(&self, folder: &Path, mut dice: Dice) -> Result<Report, Failed> {
-        let mut report = Report {
-            is_split: self.split,
-            people: self.people,
-            ..Report::default()
-        };
+        let mut report = Report::of(self.split, self.people);
         let backups = folder.join("backups");
         let mut first = Site::new(&folder.join("first"), self.split, &mut dice).await?;
         say(format_args!("people are sent to {}", first.scratch.folder.display()));
@@ -134,6 +138,7 @@ impl Drill {
         report.accepted = client.journal.close().promises.len();
         first.scratch.stop().await;
         let keys = first.scratch.data().join("keys");
+        let log = first.opened(async |_, store| Log::read(store).await).await?;
 
         say(format_args!("restore"));
         let mut second = Site::new(&folder.join("second"), self.split, &mut dice).await?;
@@ -145,6 +150,7 @@ impl Drill {
         let from = taken["folder"].as_str().unwrap_or_default();
         let told = second.maru(&["restore", "--json", "--from", from]).await?;
         report.tells_of_restore(&told, begun.elapsed());
+        report.moved = second.opened(async |_, store| log.carry_over(store).await).await?;
         let begun = Instant::now();
         second.scratch.ready().await?;
         report.start = begun.elapsed();
@@ -200,11 +206,40 @@ impl Drill {
         report.findings.append(&mut written.findings);
         report.accepted_after = written.promises.len();
         written.promises.extend(promised);
-        let (counted, found) = judged(&second.scratch, &written, &sales).await?;
+        sales.retain(|sale| {
+            sale.payment
+                .as_ref()
+                .is_none_or(|payment| !report.moved.contains(payment))
+        });
+        let judging =
+            async |nats: &Nats, store: &Store| judge(nats, store, &written.promises, &sales, &report.moved).await;
+        let (counted, found) = second.opened(judging).await?;
         report.findings.extend(found);
         report.counted = counted;
         Ok(())
     }
+}
+
+/// Holds what is there against what people were told, and against what the bank did with these payments.
+async fn judge(
+    nats: &Nats,
+    store: &Store,
+    promises: &[Promise],
+    sales: &[Sale],
+    moved: &BTreeSet<String>,
+) -> Result<(Counted, Vec<Finding>), Failed> {
+    let facts = Facts::read(nats, store, &CONTEXTS).await?;
+    let mut findings = oracle::judge(&facts, promises);
+    let (sums, about_money) = money::judge(sales, &Log::read(store).await?.accounts(moved)?);
+    findings.extend(about_money);
+    findings.extend(views::judge(nats, store).await?);
+    let counted = Counted {
+        commands: facts.commands.len(),
+        events: facts.events.len(),
+        sums,
+        sales: sales.len(),
+    };
+    Ok((counted, findings))
 }
 
 /// Somebody at the door of an installation, who writes down what they are told.

@@ -16,10 +16,10 @@ pub mod dice;
 pub mod journal;
 pub mod judgement;
 pub mod load;
-mod money;
+pub mod money;
 mod report;
 pub mod scratch;
-mod views;
+pub mod views;
 mod wire;
 
 use std::hash::{BuildHasher, RandomState};
@@ -241,7 +241,7 @@ impl Verify {
 
 /// Lets the oracle look, now that Maru is stopped: at the servers that still run, or at the folder, which is
 /// opened for it.
-pub async fn judged(
+async fn judged(
     scratch: &Scratch,
     written: &Written,
     sales: &[Sale],

@@ -1,5 +1,6 @@
 //! What a drill has to say, for people and for programs.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use maru_streams::oracle::Finding;
@@ -10,8 +11,8 @@ use crate::verify::judgement::Counted;
 
 #[derive(Default)]
 pub struct Report {
-    pub is_split: bool,
-    pub people: usize,
+    is_split: bool,
+    people: usize,
     /// Commands that had been accepted when the backup was begun: all of them have to be there.
     pub accepted_before: usize,
     /// Commands that were accepted by the first installation in all.
@@ -25,11 +26,21 @@ pub struct Report {
     healed: Value,
     /// From the end of the restore until it was ready.
     pub start: Duration,
+    /// Payments that the bank moved after the database was read: their buyers' money is to be looked at.
+    pub moved: BTreeSet<String>,
     pub counted: Counted,
     pub findings: Vec<Finding>,
 }
 
 impl Report {
+    pub fn of(is_split: bool, people: usize) -> Self {
+        Self {
+            is_split,
+            people,
+            ..Self::default()
+        }
+    }
+
     pub fn tells_of_backup(&mut self, taken: &Value, took: Duration) {
         let manifest = &taken["manifest"];
         let streams = manifest["streams"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -55,6 +66,7 @@ impl Report {
             "backup": { "milliseconds": self.backup.as_millis() as u64, "bytes": self.bytes, "messages": self.messages },
             "restore": { "milliseconds": self.restore.as_millis() as u64, "healed": self.healed },
             "startMilliseconds": self.start.as_millis() as u64,
+            "movedAtTheBank": self.moved,
             "found": {
                 "commands": self.counted.commands, "events": self.counted.events, "purchases": self.counted.sales,
                 "charged": self.counted.sums.charged, "givenBack": self.counted.sums.given_back,
@@ -79,6 +91,7 @@ impl Report {
             ("restore took", seconds(self.restore)),
             ("healed from the streams", format!("{} events", healed("healedEvents"))),
             ("ready after", seconds(self.start)),
+            ("payments to compare with the bank", self.moved.len().to_string()),
             ("accepted afterwards", self.accepted_after.to_string()),
             ("commands judged", self.counted.commands.to_string()),
             ("events judged", self.counted.events.to_string()),

@@ -5,9 +5,12 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use maru_streams::nats::Nats;
+use maru_streams::store::Store;
 use serde_json::Value;
 
 use super::Failed;
+use crate::operator;
 use crate::verify::dice::Dice;
 use crate::verify::scratch::Scratch;
 
@@ -70,6 +73,33 @@ impl Site {
             }
         }
         Ok(())
+    }
+
+    /// Looks into it while no Maru runs there: at its servers, or by opening its folder.
+    pub async fn opened<T>(&self, look: impl AsyncFnOnce(&Nats, &Store) -> Result<T, Failed>) -> Result<T, Failed> {
+        if let (Some(database), Some(nats)) = (&self.scratch.database, self.scratch.nats_url()) {
+            let nats = Nats::connect(&nats, "maru drill").await?;
+            let store = Store::open(&database.url, Some(database.credentials.clone())).await?;
+            let seen = look(&nats, &store).await;
+            nats.close().await;
+            return seen;
+        }
+        let site = operator::Site {
+            data: self.scratch.data(),
+            nats: None,
+            json: false,
+        };
+        let reached = site.reach().await?;
+        let seen = match &reached.store {
+            Some(store) => look(&reached.nats, store).await,
+            None => Err(CommandFailed {
+                what: "up".to_owned(),
+                why: "it still runs though it was stopped".to_owned(),
+            }
+            .into()),
+        };
+        reached.leave(&site).await?;
+        seen
     }
 
     /// Runs a command on it, and reads what it says.

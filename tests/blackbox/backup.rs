@@ -215,12 +215,12 @@ async fn drill(arguments: &[&str]) {
     let report = told(&arguments).await;
     assert_eq!(report["findings"], Value::Array(Vec::new()), "{report:#}");
     let number = |pointer: &str| report.pointer(pointer).and_then(Value::as_u64).unwrap_or_default();
-    assert!(number("/acceptedBefore") > 20, "{report:#}");
+    assert!(number("/acceptedBefore") > 5, "{report:#}");
     assert!(
         number("/accepted") > number("/acceptedBefore"),
         "it was taken under load: {report:#}"
     );
-    assert!(number("/acceptedAfter") > 10, "{report:#}");
+    assert!(number("/acceptedAfter") > 5, "{report:#}");
     assert!(number("/found/commands") >= number("/acceptedBefore"), "{report:#}");
 }
 

@@ -13,7 +13,7 @@ use tokio::sync::Mutex;
 
 use super::files::Recorder;
 use super::server::DatabaseServer;
-use super::{BackupError, shelf};
+use super::{BackupError, Word, shelf};
 use crate::desk::{self, Desk, DeskError};
 use crate::nats::Nats;
 use crate::store::Store;
@@ -112,7 +112,7 @@ pub fn answering(desk: Desk, store: &Store, data: Option<PathBuf>) -> Desk {
                 let path = folder.join("database.surql");
                 // Of somebody who asked and did not wait for the answer.
                 let _ = std::fs::remove_file(&path);
-                let say = |word| progress.say(json!(word));
+                let say = |word: Word| progress.say(json!(word));
                 let mut file = Recorder::create(&path, "the database", &say).await?;
                 export(&store, &name, &mut file).await?;
                 file.on_disk().await?;

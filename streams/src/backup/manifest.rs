@@ -66,7 +66,7 @@ pub struct StreamPart {
     pub config: Value,
     /// The server's own words for what it holds.
     pub state: Value,
-    /// Where its lanes stood when the backup was begun.
+    /// Its consumers, as they stood when the backup was begun.
     pub consumers: Vec<Standing>,
 }
 
@@ -76,7 +76,7 @@ pub struct StreamPart {
 pub struct Standing {
     /// The server's own words for its settings, with what operators noted on it.
     pub config: Value,
-    /// The sequence.
+    /// The sequence; 0 where nothing is ever settled, because the reader keeps a mark of its own.
     pub settled: u64,
 }
 

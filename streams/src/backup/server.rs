@@ -99,7 +99,7 @@ impl DatabaseServer {
         let tables = info["tables"].as_object().into_iter().flatten().map(|(name, _)| name);
         for table in tables.filter(|table| *table != "migration") {
             let rows = self
-                .query(WRITING, format!("SELECT VALUE id FROM type::table('{table}') LIMIT 1"))
+                .query(WRITING, format!("SELECT VALUE id FROM `{table}` LIMIT 1"))
                 .await?;
             if rows.as_array().is_none_or(|rows| !rows.is_empty()) {
                 return Err(BackupError::NotEmpty {

@@ -49,7 +49,7 @@ fn read(subject: &str, payload: &[u8]) -> Result<Value, BackupError> {
     }
 }
 
-/// Where every lane of a stream stands. Views keep their own mark, in the database.
+/// Where every lane of a stream stands. Views keep their own mark, in the database, and only need to be heard.
 pub(super) async fn standing(nats: &Nats, stream: &str) -> Result<Vec<Standing>, BackupError> {
     let subject = format!("$JS.API.CONSUMER.LIST.{stream}");
     let (mut standing, mut seen) = (Vec::new(), 0);
@@ -61,18 +61,24 @@ pub(super) async fn standing(nats: &Nats, stream: &str) -> Result<Vec<Standing>,
         }
         let consumers = page["consumers"].as_array().map(Vec::as_slice).unwrap_or_default();
         seen += consumers.len();
-        let lanes = consumers.iter().filter(|consumer| {
-            let config = &consumer["config"];
-            config["durable_name"].is_string() && config["ack_policy"] == "explicit"
-        });
-        standing.extend(lanes.map(|consumer| Standing {
-            config: consumer["config"].clone(),
-            settled: consumer["ack_floor"]["stream_seq"].as_u64().unwrap_or_default(),
+        standing.extend(consumers.iter().filter(|consumer| stays(consumer)).map(|consumer| {
+            let is_lane = consumer["config"]["ack_policy"] == "explicit";
+            let settled = consumer["ack_floor"]["stream_seq"].as_u64().filter(|_| is_lane);
+            Standing {
+                config: consumer["config"].clone(),
+                settled: settled.unwrap_or_default(),
+            }
         }));
         if consumers.is_empty() || page["total"].as_u64() <= Some(seen as u64) {
             return Ok(standing);
         }
     }
+}
+
+/// Whether a consumer is there for good, and not for as long as somebody reads through it.
+fn stays(consumer: &Value) -> bool {
+    let config = &consumer["config"];
+    config["durable_name"].is_string() && config["inactive_threshold"].as_u64().unwrap_or_default() == 0
 }
 
 /// Writes a stream into a file.
