@@ -31,7 +31,7 @@ mod take;
 use std::path::PathBuf;
 
 pub use self::database::{Database, answering, import};
-pub use self::manifest::{FileSum, Manifest, StreamPart};
+pub use self::manifest::{FileSum, Manifest, Standing, StreamPart};
 pub use self::put_back::{check, put_back, refuse_unless_empty};
 pub use self::server::DatabaseServer;
 pub use self::shelf::Shelf;
