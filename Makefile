@@ -27,8 +27,8 @@ test: setup ## Run every test, with cargo-nextest if it is installed
 	echo "cargo $$* --workspace $(WITH_DATABASE)"; cargo "$$@" --workspace $(WITH_DATABASE)
 
 drill: setup ## Practise a backup and a restore, in one process and split, and compare
-	cargo run --profile $(PROFILE) --workspace $(WITH_DATABASE) --bin maru -- drill
-	cargo run --profile $(PROFILE) --workspace $(WITH_DATABASE) --bin maru -- drill --split
+	cargo run --profile $(PROFILE) -p maru $(WITH_DATABASE) -- drill
+	cargo run --profile $(PROFILE) -p maru $(WITH_DATABASE) -- drill --split
 
 lint: ## Check format, lints and dependencies; what is not installed is left out and said
 	@if cargo fmt --version >/dev/null 2>&1; then cargo fmt --all --check; \

@@ -211,7 +211,7 @@ async fn killed_in_the_middle(arguments: &[&str], half: &impl Fn() -> Option<Pat
 }
 
 async fn drill(arguments: &[&str]) {
-    let arguments = [&["drill", "--json"], arguments].concat();
+    let arguments = [&["drill", "--json", "--seconds", "2"], arguments].concat();
     let report = told(&arguments).await;
     assert_eq!(report["findings"], Value::Array(Vec::new()), "{report:#}");
     let number = |pointer: &str| report.pointer(pointer).and_then(Value::as_u64).unwrap_or_default();
