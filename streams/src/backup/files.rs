@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use sha2::{Digest, Sha256};
 use tokio::fs::File;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufWriter};
 
 use super::manifest::FileSum;
 use super::{BackupError, Say, Word};
@@ -17,7 +17,8 @@ pub(super) const PIECE: usize = 1 << 20;
 /// A file on its way to the disk.
 pub(super) struct Recorder<'a> {
     path: PathBuf,
-    file: File,
+    /// The database gives its export line by line.
+    file: BufWriter<File>,
     hash: Sha256,
     bytes: u64,
     begun: Instant,
@@ -31,7 +32,7 @@ impl<'a> Recorder<'a> {
         let file = File::create_new(path).await.map_err(BackupError::file(path))?;
         Ok(Self {
             path: path.to_path_buf(),
-            file,
+            file: BufWriter::with_capacity(PIECE, file),
             hash: Sha256::new(),
             bytes: 0,
             begun: Instant::now(),
@@ -69,7 +70,7 @@ impl<'a> Recorder<'a> {
     pub async fn on_disk(&mut self) -> Result<PathBuf, BackupError> {
         let on_disk = async {
             self.file.flush().await?;
-            self.file.sync_all().await
+            self.file.get_ref().sync_all().await
         };
         on_disk.await.map_err(BackupError::file(&self.path))?;
         Ok(self.path.clone())
