@@ -11,7 +11,7 @@ BENCH_PROFILE ?= release
 # The split form's tests bring their own database server; lints share what they build.
 WITH_DATABASE := --features maru/database
 
-.PHONY: help setup run test lint fmt bench docs story image manifests clean
+.PHONY: help setup run test drill lint fmt bench docs story image manifests clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' Makefile
@@ -25,6 +25,10 @@ run: setup ## Build and run everything in one process (PROFILE=release, ARGS="â€
 test: setup ## Run every test, with cargo-nextest if it is installed
 	@if cargo nextest --version >/dev/null 2>&1; then set -- nextest run; else set -- test; fi; \
 	echo "cargo $$* --workspace $(WITH_DATABASE)"; cargo "$$@" --workspace $(WITH_DATABASE)
+
+drill: setup ## Practise a backup and a restore, in one process and split, and compare
+	cargo run --profile $(PROFILE) -p maru $(WITH_DATABASE) -- drill
+	cargo run --profile $(PROFILE) -p maru $(WITH_DATABASE) -- drill --split
 
 lint: ## Check format, lints and dependencies; what is not installed is left out and said
 	@if cargo fmt --version >/dev/null 2>&1; then cargo fmt --all --check; \

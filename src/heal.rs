@@ -9,12 +9,11 @@ use clap::Args;
 use maru_streams::desk::{self, DeskError};
 use maru_streams::heal::{Closed, HealError, Mark, Report, Word};
 use maru_streams::nats::Nats;
-use maru_streams::store::{Credentials, Store};
+use maru_streams::store::Store;
 use maru_workers::heal::heal;
-use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 
-use crate::operator::Site;
+use crate::operator::{Database, Site};
 use crate::{Outcome, parts};
 
 /// Bring back from the streams what the database has lost, after a restore above all.
@@ -31,15 +30,8 @@ pub struct Heal {
     /// Look at everything that the streams hold, whatever the database says of itself.
     #[arg(long)]
     from_start: bool,
-    /// A database server of your own, no worker running on it; goes with --nats.
-    #[arg(long, env = "MARU_DB_URL", requires = "nats", value_name = "URL")]
-    database: Option<String>,
-    /// A user of the database's root level.
-    #[arg(long, env = "MARU_DB_USER", requires = "database", value_name = "NAME")]
-    database_user: Option<String>,
-    /// That user's password.
-    #[arg(long, env = "MARU_DB_PASSWORD", hide = true, hide_env_values = true)]
-    database_password: Option<SecretString>,
+    #[command(flatten)]
+    database: Database,
 }
 
 /// Something is missing and stays so.
@@ -60,7 +52,7 @@ struct Running;
 
 impl Heal {
     pub async fn run(self) -> Outcome {
-        let report = match (&self.site.nats, &self.database) {
+        let report = match (&self.site.nats, &self.database.url) {
             (Some(nats), Some(database)) => self.there(nats, database).await?,
             _ => self.here().await?,
         };
@@ -103,14 +95,7 @@ impl Heal {
         if !self.dry_run && !matches!(running, Err(DeskError::Nobody)) {
             return Err(Running.into());
         }
-        let credentials = match (&self.database_user, &self.database_password) {
-            (Some(user), Some(password)) => Some(Credentials {
-                user: user.clone(),
-                password: password.expose_secret().to_owned(),
-            }),
-            _ => None,
-        };
-        let store = Store::open(database, credentials).await?;
+        let store = Store::open(database, self.database.credentials()).await?;
         self.heal(&nats, store).await
     }
 
@@ -129,7 +114,7 @@ impl Heal {
     }
 }
 
-fn whole(report: &Report) -> Result<(), NotWhole> {
+pub fn whole(report: &Report) -> Result<(), NotWhole> {
     if report.is_whole() {
         return Ok(());
     }
@@ -139,12 +124,12 @@ fn whole(report: &Report) -> Result<(), NotWhole> {
     })
 }
 
-fn sentence(word: Word) -> String {
+pub fn sentence(word: Word) -> String {
     format!("looked at {} up to {} of {}", word.looking_at, word.at, word.to)
 }
 
 /// A word every two seconds is enough.
-fn throttled(say: impl Fn(Word) + Send + Sync) -> impl Fn(Word) + Send + Sync {
+pub fn throttled<W>(say: impl Fn(W) + Send + Sync) -> impl Fn(W) + Send + Sync {
     let last = Mutex::new(Instant::now());
     move |word| {
         if let Ok(mut last) = last.lock()
@@ -156,7 +141,7 @@ fn throttled(say: impl Fn(Word) + Send + Sync) -> impl Fn(Word) + Send + Sync {
     }
 }
 
-fn tell(report: &Report) {
+pub fn tell(report: &Report) {
     let (is_back, are_built) = if report.dry_run {
         ("could come back", "would be built again")
     } else {

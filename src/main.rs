@@ -3,6 +3,7 @@
 //! One binary: everything in one process (`up`), or any part of it (`gateway`, `workers`). Each
 //! subcommand is one file; what they share is in [`settings`], [`parts`] and [`telemetry`].
 
+mod backup;
 mod budgets;
 mod clock;
 mod database;
@@ -10,11 +11,13 @@ mod dead_letters;
 mod deploy_check;
 mod doctor;
 mod documents;
+mod drill;
 mod gateway;
 mod heal;
 mod lanes;
 mod operator;
 mod parts;
+mod restore;
 mod settings;
 mod status;
 mod stop;
@@ -72,6 +75,12 @@ enum Command {
     Views(views::Views),
     /// Bring back from the streams what the database has lost.
     Heal(heal::Heal),
+    /// Copy streams and database into a folder, while Maru runs or not.
+    Backup(backup::Backup),
+    /// Put a backup into an empty installation.
+    Restore(restore::Restore),
+    /// Practise a backup and a restore on scratch installations.
+    Drill(drill::Drill),
     /// Show what comes round by itself, or do it now.
     Clock(clock::Clock),
     /// Prove that nothing is lost and nothing is done twice, on a scratch installation that is ill-treated.
@@ -124,6 +133,9 @@ async fn run(command: Command) -> Outcome {
         Command::DeployCheck(check) => check.run().await,
         Command::Views(views) => views.run().await,
         Command::Heal(heal) => heal.run().await,
+        Command::Backup(backup) => backup.run().await,
+        Command::Restore(restore) => restore.run().await,
+        Command::Drill(drill) => drill.run().await,
         Command::Clock(clock) => clock.run().await,
         Command::Verify(verify) => verify.run().await,
         Command::Documents(documents) => documents.run(),

@@ -11,8 +11,9 @@ use maru_streams::doctor::Place;
 use maru_streams::heal::{Closed, Mark};
 use maru_streams::nats::Nats;
 use maru_streams::server::{self, NatsServer, ServerOptions};
-use maru_streams::store::Store;
+use maru_streams::store::{Credentials, Store};
 use maru_workers::ports::ai::Sketch;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 
 use crate::{parts, stop};
@@ -35,6 +36,42 @@ pub struct Site {
     /// Answer as JSON, for programs.
     #[arg(long, global = true)]
     pub json: bool,
+}
+
+/// A database server of one's own, beside a nats-server of one's own.
+#[derive(Args, Clone)]
+pub struct Database {
+    /// A database server of your own; goes with --nats.
+    #[arg(
+        long = "database",
+        env = "MARU_DB_URL",
+        hide_env_values = true,
+        requires = "nats",
+        value_name = "URL"
+    )]
+    pub url: Option<String>,
+    /// A user of the database's root level.
+    #[arg(long, env = "MARU_DB_USER", requires = "url", value_name = "NAME")]
+    database_user: Option<String>,
+    /// That user's password; as a variable only, so that it is in no process list.
+    #[arg(
+        env = "MARU_DB_PASSWORD",
+        hide_env_values = true,
+        hide = true,
+        long = "database-password-from-env",
+        value_name = "PASSWORD"
+    )]
+    database_password: Option<SecretString>,
+}
+
+impl Database {
+    /// How to sign in there, if it has users.
+    pub fn credentials(&self) -> Option<Credentials> {
+        Some(Credentials {
+            user: self.database_user.clone()?,
+            password: self.database_password.as_ref()?.expose_secret().to_owned(),
+        })
+    }
 }
 
 /// An installation within reach.

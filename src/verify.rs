@@ -11,15 +11,15 @@
 //! oracle reads streams and rows by itself and believes nobody.
 
 mod campaign;
-mod client;
-mod dice;
-mod journal;
-mod judgement;
-mod load;
-mod money;
+pub mod client;
+pub mod dice;
+pub mod journal;
+pub mod judgement;
+pub mod load;
+pub mod money;
 mod report;
-mod scratch;
-mod views;
+pub mod scratch;
+pub mod views;
 mod wire;
 
 use std::hash::{BuildHasher, RandomState};
@@ -269,7 +269,7 @@ async fn judged(
 
 /// Waits until lanes, views and outbox have nothing left to do and everybody has their last word; a
 /// finding if that never comes.
-async fn quiet(
+pub async fn quiet(
     scratch: &mut Scratch,
     client: &Client,
     crowd: &mut Crowd,

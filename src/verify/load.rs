@@ -38,7 +38,7 @@ struct Offer {
 
 /// One of them, with what they were told.
 pub struct Person {
-    client: Client,
+    pub client: Client,
     dice: Dice,
     shelf: Shelf,
     steps: u64,

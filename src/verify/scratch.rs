@@ -59,7 +59,7 @@ pub struct Scratch {
     /// Where people may knock.
     pub doors: Vec<SocketAddr>,
     http: reqwest::Client,
-    processes: Vec<Process>,
+    pub processes: Vec<Process>,
     /// Those of the split form; one process keeps its own.
     server: Option<NatsServer>,
     pub database: Option<Database>,

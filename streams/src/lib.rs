@@ -11,13 +11,15 @@
 //! 5. [`flow`] turns an event into intentions, [`effects`] keeps the outside world from being asked
 //!    twice, [`partial`] keeps what a long job has made so far, [`views`] folds events into rows that people read.
 //!
-//! [`heal`] brings back what the database has lost, from what the streams hold.
+//! [`heal`] brings back what the database has lost, from what the streams hold; [`backup`] copies both while
+//! they are at work, and puts them back.
 //! [`schedule`] is what happens later and by the clock, [`janitor`] and [`retention`] take away what nobody
 //! needs any more, and [`leases`] are the right to be the only one.
 //!
 //! [`store`] is the database, [`nats`] the connection, [`server`] a nats-server of our own, and
 //! [`durability`] the truth about all of them. [`oracle`] judges afterwards whether it all came true.
 
+pub mod backup;
 pub mod budgets;
 pub mod contract;
 pub mod deploy;

@@ -6,6 +6,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that fails says where")]
 
 mod ai;
+mod backup;
 mod books;
 mod documents;
 mod door;

@@ -6,7 +6,7 @@ mod letters;
 mod watching;
 
 use maru_streams::desk::Desk;
-use maru_streams::views;
+use maru_streams::{backup, views};
 
 use crate::heal;
 use crate::house::House;
@@ -20,6 +20,7 @@ impl House {
         let desk = budgets::answers(desk, self.budgets());
         let desk = letters::answers(desk, self.letters(), self.lanes());
         let desk = self.clockwork().answers(desk);
+        let desk = backup::answering(desk, &self.parts.store, self.place.data.clone());
         desk.answers(
             "heal.look",
             heal::look(self.parts.nats.clone(), self.parts.store.clone()),

@@ -11,7 +11,8 @@
 //! This is why deciding is repeatable. A command that decides otherwise now, or is gone, is left alone and
 //! told about, and so is everything later of that aggregate; the others go on.
 //!
-//! [`events`] does this, [`outcomes`] finds commands whose outcome had no event to witness it, and views
+//! [`events`] does this, [`outcomes`] finds commands whose outcome had no event to witness it, [`outbox`] takes
+//! away what EVENTS has already, and views
 //! with a gap in their chain of batches are forgotten, for their reader to build them again. [`again`]
 //! decides, [`restore`] writes, [`log`] reads the streams, and [`mark`] says where to begin. Whoever heals
 //! has the database for himself: no lane and no view may be at work on it.
@@ -20,6 +21,7 @@ mod again;
 mod events;
 mod log;
 mod mark;
+mod outbox;
 mod outcomes;
 mod report;
 mod restore;
@@ -175,6 +177,9 @@ impl Heal {
         };
         events::mend(&self, &work, (since.events, to.events), &mut findings, say).await?;
         outcomes::mend(&self, &work, since.commands, &settled, &mut findings, say).await?;
+        if !is_dry {
+            outbox::mend(&work).await?;
+        }
         let mut report = findings.report;
         for view in &self.views {
             if !views::is_whole(&self.store, &**view).await? {

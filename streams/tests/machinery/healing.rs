@@ -43,6 +43,11 @@ async fn transactions_lost_anywhere_come_back_to_the_byte() {
         let report = history.mend(&store).await;
         assert!(report.is_whole(), "seed {seed}: {report:?}");
         assert_eq!(report.missing_events, report.healed_events, "seed {seed}");
+        assert_eq!(
+            rows(&store).await,
+            history.whole,
+            "seed {seed}: what was published is not left to be published again"
+        );
         history.sweep(&store).await;
         assert_eq!(rows(&store).await, history.whole, "seed {seed}");
         assert_eq!(

@@ -1,0 +1,91 @@
+//! Rows of the outbox whose events EVENTS has already: they were published, and the database does not know of
+//! it, because it is an older copy or its last moment was lost. The server remembers what it has for minutes
+//! only, so after a restore they would be published a second time.
+
+use std::collections::HashMap;
+
+use super::log;
+use super::{HealError, Work};
+use crate::store::{Key, Part, Store, StoreError, Tx, retry};
+use crate::topology::EVENTS;
+use crate::write::transact::Pending;
+
+/// Rows of one look. There are as many as were being published at one moment.
+const MOST: i64 = 500;
+
+/// Takes such rows away, and notes with each command where its last event lies. Nobody else may be at work.
+pub(super) async fn mend(work: &Work) -> Result<(), HealError> {
+    let mut after: Option<Vec<Part>> = None;
+    loop {
+        let rows = page(&work.store, after.as_deref().unwrap_or_default()).await?;
+        let Some(last) = rows.last() else { return Ok(()) };
+        after = Some(key(last).parts);
+        // The rows come in the order of their keys, so those of one aggregate stand together.
+        for aggregate in rows.chunk_by(|one, other| (&one.key.0, one.key.1) == (&other.key.0, other.key.1)) {
+            settle(work, aggregate).await?;
+        }
+    }
+}
+
+async fn page(store: &Store, after: &[Part]) -> Result<Vec<Pending>, StoreError> {
+    let text = "SELECT VALUE { key: record::id(id), subject: subject, envelope: envelope, body: body }
+                FROM $range LIMIT $most";
+    let mut rows = store
+        .db()
+        .query(text)
+        .bind(("range", crate::store::range("outbox", &[], after)))
+        .bind(("most", MOST))
+        .await?;
+    let rows: Vec<serde_json::Value> = rows.take(0)?;
+    let rows = rows.into_iter().map(serde_json::from_value);
+    rows.collect::<Result<_, _>>().map_err(StoreError::Row)
+}
+
+async fn settle(work: &Work, aggregate: &[Pending]) -> Result<(), HealError> {
+    let (Some(first), Some(last)) = (aggregate.first(), aggregate.last()) else {
+        return Ok(());
+    };
+    let (context, id, _) = &first.key;
+    let mut published = HashMap::new();
+    let mut at = 0;
+    while let Some(stored) = log::next(&work.nats, EVENTS, format!("evt.{context}.*.v1.{id}"), at).await? {
+        at = stored.seq;
+        let version = stored.envelope.ok().and_then(|envelope| envelope.version);
+        let version = version.unwrap_or_default();
+        published.entry(version).or_insert(at);
+        if version >= last.key.2 {
+            break;
+        }
+    }
+    for row in aggregate {
+        let Some(seq) = published.get(&row.key.2) else { continue };
+        if let Some(command) = row.envelope.causation {
+            let inbox = Key::new("inbox", [context.as_str().into(), command.into()]);
+            tell(&work.store, &inbox, *seq).await?;
+        }
+        work.store.delete(&[key(row)]).await?;
+    }
+    Ok(())
+}
+
+/// Notes where the last event of a command lies: the token for who asks again.
+async fn tell(store: &Store, inbox: &Key, seq: u64) -> Result<(), StoreError> {
+    let run = || {
+        store
+            .db()
+            .query("UPDATE $inbox SET outcome.seq = $seq RETURN NONE")
+            .bind(("inbox", inbox.record()))
+            .bind(("seq", i64::try_from(seq).unwrap_or(i64::MAX)))
+            .into_future()
+    };
+    match retry(run).await? {
+        Tx::Done(_) => Ok(()),
+        other => Err(other.into()),
+    }
+}
+
+fn key(row: &Pending) -> Key {
+    let (context, aggregate, version) = &row.key;
+    let version = Part::Number(i64::try_from(*version).unwrap_or(i64::MAX));
+    Key::new("outbox", [context.as_str().into(), (*aggregate).into(), version])
+}
