@@ -137,8 +137,8 @@ BOARD = board(
         "Messages that were stored together, on average; from 8 on it is one atomic batch.",
         "short",
         (
-            "sum by (stream) (rate(maru_publish_group_messages_sum{$mine}[$rate])) "
-            "/ sum by (stream) (rate(maru_publish_group_messages_count{$mine}[$rate]))",
+            "sum by (stream) (rate(maru_publish_group_messages_sum{$mine}[$rate]))"
+            + " / sum by (stream) (rate(maru_publish_group_messages_count{$mine}[$rate]))",
             "{{stream}}",
         ),
     ),

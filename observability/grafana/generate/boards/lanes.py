@@ -3,11 +3,11 @@
 from kit import GREEN, RED, YELLOW, board, graph, number, quantile, row
 
 READ = """
-A lane is a durable consumer: `cmd-…` decides commands, `job-…` asks the outside, `flow-…` follows events; `late-…` is
-the back of a lane whose members take turns, `redo-…` brings replayed letters. **Verdicts**: `done` and `already` are
-well, `snooze` and `hold` wait by policy, `later` is the house out of order, `retry` is tried again, `poison` can
-never work. Waiting that grows while a run takes as long as ever: too few workers. Waiting that grows while nothing is
-done: none. `docs/operating/status.md` says what to do about each.
+A lane is a durable consumer: `cmd-…` decides commands, `job-…` asks the outside, `flow-…` follows events; `late-…`
+is the back of a lane whose members take turns, `redo-…` brings replayed letters. **Verdicts**: `done` and
+`already` are well, `snooze` and `hold` wait by policy, `later` is the house out of order, `retry` is tried again,
+`poison` can never work. Waiting that grows while a run takes as long as ever: too few workers. Waiting that grows
+while nothing is done: none. `docs/operating/status.md` says what to do about each.
 """
 
 LANE = 'lane=~"$lane"'

@@ -25,7 +25,7 @@ BOARD = board(
         "Critical alerts",
         "Alerts that should have woken somebody.",
         "short",
-        'count(ALERTS{alertstate="firing",severity="critical",{here}}) or vector(0)',
+        'count(ALERTS{alertstate="firing",severity="critical",$here}) or vector(0)',
         (GREEN, (1, RED)),
         width=3,
     ),
