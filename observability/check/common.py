@@ -74,7 +74,8 @@ def queries():
     for path, board in dashboards().items():
         for panel in panels(board):
             for target in panel.get("targets", []):
-                yield f"{path.stem} / {panel['title']} / {target['refId']}", target["expr"]
+                kind = {"stat": "number", "timeseries": "graph"}[panel["type"]]
+                yield f"{path.stem} / {kind} {panel['title']} / {target['refId']}", target["expr"]
         for mark in board["annotations"]["list"]:
             yield f"{path.stem} / mark {mark['name']} / A", mark["expr"]
 

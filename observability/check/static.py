@@ -184,6 +184,9 @@ def panels_keep_conventions(where, every):
     ids = [panel["id"] for panel in every]
     if len(set(ids)) != len(ids):
         yield f"{where}: two panels have one id"
+    names = [(panel["type"], panel["title"]) for panel in every]
+    if len(set(names)) != len(names):
+        yield f"{where}: two panels have one title, and cannot be told apart in expected-empty.yml"
     for panel in every:
         if panel["type"] == "text":
             continue

@@ -29,9 +29,9 @@ def share(part, whole):
 
 
 def quantile(q, histogram, by="", labels="$mine", over="$rate"):
-    """So much of a histogram lies below."""
+    """So much of a histogram lies below. Where nothing was measured there is no line, rather than no number."""
     by = f"{by}, le" if by else "le"
-    return f"histogram_quantile({q}, sum by ({by}) (rate({histogram}_bucket{{{labels}}}[{over}])))"
+    return f"histogram_quantile({q}, sum by ({by}) (rate({histogram}_bucket{{{labels}}}[{over}]))) >= 0"
 
 
 def queries(panel, exprs, instant):

@@ -150,7 +150,7 @@ BOARD = board(
         "How long a lane would take",
         "What is asked now is done in so long; above MARU_LONGEST_WAIT_S it is turned away.",
         "s",
-        ("max by (lane) (maru_lane_drain_seconds{$here})", "{{lane}}"),
+        ("max by (lane) (maru_lane_drain_seconds{$here}) >= 0", "{{lane}}"),
         none="nobody can tell",
         alert="LaneGrows",
     ),

@@ -138,7 +138,7 @@ BOARD = board(
         "short",
         (
             "sum by (stream) (rate(maru_publish_group_messages_sum{$mine}[$rate]))"
-            + " / sum by (stream) (rate(maru_publish_group_messages_count{$mine}[$rate]))",
+            + " / sum by (stream) (rate(maru_publish_group_messages_count{$mine}[$rate])) >= 0",
             "{{stream}}",
         ),
     ),

@@ -126,7 +126,7 @@ BOARD = board(
         "Done in",
         "So long until what waits now is settled.",
         "s",
-        (f"max by (lane) (maru_lane_drain_seconds{HERE})", "{{lane}}"),
+        (f"max by (lane) (maru_lane_drain_seconds{HERE}) >= 0", "{{lane}}"),
         none="nobody can tell",
     ),
     graph(
