@@ -105,7 +105,7 @@ def look_around(address, stop):
     """Somebody who reads everything there is to read, and asks for what is not there."""
     person = Person(address).join("reader")
     pages = ["/v1/books?limit=5", "/v1/me/library", "/v1/payments", "/v1/members/me", "/v1/auth/me", "/v1/me/books"]
-    while not stop.wait(0.05):
+    while not stop.wait(0.3):
         for page in pages:
             person.ask("GET", page, wanted=(200, 403))
         person.ask("GET", f"/v1/books/{uuid.uuid4()}", wanted=(404,))
