@@ -37,7 +37,9 @@ def named(expr):
 
 def known(name, table, also):
     bare = re.sub(r"_(bucket|sum|count)$", "", name)
-    return name in also or (name in table and table[name][0] != "histogram") or table.get(bare, ("",))[0] == "histogram"
+    return (
+        name in also or (name in table and table[name][0] != "histogram") or table.get(bare, ("",))[0] == "histogram"
+    )
 
 
 @functools.cache

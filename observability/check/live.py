@@ -22,6 +22,7 @@ from pathlib import Path
 
 import catalogue
 import yaml
+from chat import Manager, Stub
 from common import (
     BIN,
     OBSERVABILITY,
@@ -81,7 +82,9 @@ class Prometheus:
 
     def ask(self, path, **query):
         try:
-            with urllib.request.urlopen(f"{self.url}/api/v1/{path}?{urllib.parse.urlencode(query)}", timeout=30) as answer:
+            with urllib.request.urlopen(
+                f"{self.url}/api/v1/{path}?{urllib.parse.urlencode(query)}", timeout=30
+            ) as answer:
                 return json.load(answer)["data"]
         except urllib.error.HTTPError as error:
             raise ValueError(json.load(error)["error"]) from None
@@ -138,12 +141,12 @@ def expected():
     return [{name: one["because"] for one in lists[key] for name in one["what"]} for key in ("empty", "perhaps")]
 
 
-def configuration(target):
-    """The committed prometheus.yml, on another target and in a hurry."""
+def configuration(target, chat):
+    """The committed prometheus.yml, on other targets and in a hurry."""
     config = read_yaml(OBSERVABILITY / "prometheus" / "prometheus.yml")
     config["global"] = {"scrape_interval": "2s", "evaluation_interval": "4s"}
     config["rule_files"] = [str(OBSERVABILITY / "prometheus" / pattern) for pattern in config["rule_files"]]
-    del config["alerting"]
+    config["alerting"]["alertmanagers"][0]["static_configs"] = [{"targets": [chat.url.removeprefix("http://")]}]
     config["scrape_configs"] = [one for one in config["scrape_configs"] if one["job_name"] == "maru"]
     config["scrape_configs"][0]["static_configs"] = [{"targets": [target]}]
     return yaml.safe_dump(config)
@@ -157,7 +160,10 @@ def check(binary):
 def look(binary, folder):
     api, metrics, server = (f"127.0.0.1:{free_port()}" for _ in range(3))
     password = secrets.token_hex(12)
-    (folder / "prometheus.yml").write_text(configuration(metrics))
+    (folder / "chat").mkdir()
+    stub = Stub()
+    chat = Manager(folder / "chat", stub)
+    (folder / "prometheus.yml").write_text(configuration(metrics, chat))
     maru = Process(
         *(folder, "maru", binary, "up", "--data", folder / "data", "--api", api, "--metrics", metrics),
         *("--requests-per-second", "50"),
@@ -178,13 +184,15 @@ def look(binary, folder):
         time.sleep(LOAD)
         prometheus = Prometheus(f"http://{server}")
         yield from ask_everything(prometheus)
+        yield from told_once(stub.messages)
         yield from (f"during the load: {trouble}" for trouble in crowd.troubles)
         crowd.leave()
         yield from exported(maru.wait_for(f"http://{metrics}/metrics"))
     finally:
-        for process in (scraping, maru):
+        for process in (scraping, chat, maru):
             if process:
                 process.stop()
+        stub.shutdown()
     yield from commands_exist(binary)
 
 
@@ -220,6 +228,15 @@ def ask_everything(prometheus):
                 yield f"{rule['name']}: {rule['lastError']}"
 
 
+def told_once(messages):
+    """What the provider's storm did is in the chat, once, however often Prometheus has said it."""
+    about = [body for _, body in messages if "DeadLetters" in json.dumps(body)]
+    if len(about) != 1:
+        yield f"the chat was told of dead letters {len(about)} times, not once: {about}"
+    elif "observability/runbooks/DeadLetters.md" not in json.dumps(about):
+        yield f"the chat was not told what to do about dead letters: {about}"
+
+
 def exported(page):
     """What the process says of itself is in README.md's tables, with its type."""
     table = catalogue.described()
@@ -242,7 +259,10 @@ def commands_exist(binary):
         known = ()
         while len(known) < len(words) and re.fullmatch(r"[a-z][a-z-]*", words[len(known)]):
             longer = (*known, words[len(known)])
-            if help_of(binary, *longer).returncode != 0 or help_of(binary, *longer).stdout == help_of(binary, *known).stdout:
+            if (
+                help_of(binary, *longer).returncode != 0
+                or help_of(binary, *longer).stdout == help_of(binary, *known).stdout
+            ):
                 break
             known = longer
         text = help_of(binary, *known).stdout

@@ -52,7 +52,9 @@ class Person:
 
     def join(self, role):
         name = f"{role}-{uuid.uuid4().hex[:12]}"
-        self.ask("POST", "/v1/auth/signup", {"username": name, "password": PASSWORD, "nickname": "Mina", "role": role})
+        self.ask(
+            "POST", "/v1/auth/signup", {"username": name, "password": PASSWORD, "nickname": "Mina", "role": role}
+        )
         return self.log_in(name)
 
     def log_in(self, name, password=PASSWORD):

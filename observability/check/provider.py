@@ -1,7 +1,7 @@
 """An OpenAI-compatible provider of our own, so that tokens, failures and dead letters can be seen too.
 
-A title with "storm" in it breaks the provider down, one with "forbidden" is refused; everything else is written
-and painted, with the tokens counted as a real one counts them.
+A story with "storm" in its title breaks the provider down, one with "forbidden" is refused; everything else is
+written, and everything painted, with the tokens counted as a real one counts them.
 """
 
 import base64
@@ -28,14 +28,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
         text = json.dumps(asked)
-        if "storm" in text:
-            self.answer(500, {"error": {"message": "down", "type": "server_error"}})
-        elif "forbidden" in text:
-            self.answer(400, {"error": {"message": "no", "type": "invalid_request_error"}})
-        elif self.path.endswith("/images/generations"):
+        if self.path.endswith("/images/generations"):
             usage = {"input_tokens": 50, "output_tokens": 1056, "total_tokens": 1106}
             image = {"b64_json": base64.b64encode(png()).decode()}
             self.answer(200, {"created": 1, "data": [image], "usage": usage})
+        elif "storm" in text:
+            self.answer(500, {"error": {"message": "down", "type": "server_error"}})
+        elif "forbidden" in text:
+            self.answer(400, {"error": {"message": "no", "type": "invalid_request_error"}})
         else:
             self.story(asked["model"])
 
@@ -51,7 +51,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("content-type", "text/event-stream")
         self.end_headers()
-        for words in ["A small whale ", "swam up every night ", "to gather the stars ", "that fell into the sea. "] * 3:
+        for words in [
+            "A small whale ",
+            "swam up every night ",
+            "to gather the stars ",
+            "that fell into the sea. ",
+        ] * 3:
             self.say({"model": model, "choices": [{"index": 0, "delta": {"content": words}, "finish_reason": None}]})
             time.sleep(0.01)
         self.say({"model": model, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
