@@ -61,7 +61,7 @@ class Person:
         self.token = self.ask("POST", "/v1/auth/login", {"username": name, "password": password})["accessToken"]
         return self
 
-    def until(self, path, field, *values, patience=20):
+    def until(self, path, field, *values, patience=60):
         for _ in range(patience * 4):
             seen = self.ask("GET", path)
             if seen.get(field) in values:
@@ -142,7 +142,7 @@ def bad_weather(address, stop):
         for title in ("A storm", "A forbidden tale"):
             book = draft(author, title=title)
             author.ask("POST", f"/v1/books/{book}/ai-draft", {})
-            author.until(f"/v1/books/{book}", "storyStatus", "FAILED", patience=60)
+            author.until(f"/v1/books/{book}", "storyStatus", "FAILED")
         stop.wait(15)
 
 
