@@ -126,7 +126,7 @@ BOARD = board(
     ),
     graph(
         "Ready",
-        "1 while /readyz says that requests may come.",
+        "1 while a process takes work: what /readyz of its metrics port says.",
         "short",
         ("maru_ready{$mine}", "{{instance}}"),
         high=1,

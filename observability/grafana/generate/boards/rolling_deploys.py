@@ -33,7 +33,7 @@ BOARD = board(
     ),
     number(
         "Not ready",
-        "Gateways that ask for no requests: they start, or drain.",
+        "Processes that take no work: they start, or drain.",
         "short",
         "count(maru_ready{$mine} == 0) or vector(0)",
         (GREEN, (1, YELLOW)),
@@ -79,7 +79,7 @@ BOARD = board(
         ("time() - process_start_time_seconds{$mine}", "{{job}} {{instance}}"),
         alert="ProcessRestarts",
     ),
-    graph("Ready", "1 while a gateway asks for requests.", "short", ("maru_ready{$mine}", "{{instance}}"), high=1),
+    graph("Ready", "1 while a process takes work: what /readyz of its metrics port says.", "short", ("maru_ready{$mine}", "{{instance}}"), high=1),
     row("What people notice"),
     graph(
         "Requests by process",
