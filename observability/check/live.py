@@ -166,7 +166,7 @@ def look(binary, folder):
     (folder / "prometheus.yml").write_text(configuration(metrics, chat))
     maru = Process(
         *(folder, "maru", binary, "up", "--data", folder / "data", "--api", api, "--metrics", metrics),
-        *("--requests-per-second", "50"),
+        *("--requests-per-second", "20"),
         MARU_ADMIN_PASSWORD=password,
         OPENAI_BASE_URL=Server().url,
         OPENAI_API_KEY="none",

@@ -8,6 +8,7 @@ import json
 import threading
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 PASSWORD = "a long password"
 GOOD_CARD, BAD_CARD = "4242 4242 4242 4242", "4000 0000 0000 0002"
@@ -107,7 +108,7 @@ def look_around(address, stop):
     """Somebody who reads everything there is to read, and asks for what is not there."""
     person = Person(address).join("reader")
     pages = ["/v1/books?limit=5", "/v1/me/library", "/v1/payments", "/v1/members/me", "/v1/auth/me", "/v1/me/books"]
-    while not stop.wait(0.3):
+    while not stop.wait(1):
         for page in pages:
             person.ask("GET", page, wanted=(200, 403))
         person.ask("GET", f"/v1/books/{uuid.uuid4()}", wanted=(404,))
@@ -116,11 +117,18 @@ def look_around(address, stop):
 
 
 def hurry(address, stop):
-    """Somebody who asks too often, again and again."""
-    person = Person(address).join("reader")
-    while not stop.wait(1):
-        for _ in range(150):
+    """Somebody who asks too often, by eight connections at once."""
+    token = Person(address).join("reader").token
+
+    def insist(_):
+        person = Person(address)
+        person.token = token
+        for _ in range(20):
             person.ask("GET", "/v1/auth/me", wanted=(200, 429))
+
+    while not stop.wait(1):
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(insist, range(8)))
 
 
 def listen(address, stop):
