@@ -30,7 +30,6 @@ from common import (
     documented_commands,
     documented_queries,
     free_port,
-    place,
     queries,
     read_yaml,
     rules,
@@ -271,7 +270,7 @@ def commands_exist(binary):
         if words == ["--version"]:
             continue
         if not known or (left and not left[0].startswith("-") and not takes_words):
-            yield f"{where}: {place(binary)} knows no command {command!r}"
+            yield f"{where}: maru knows no command {command!r}"
         for option in re.findall(r"(?<!\S)--[a-z][a-z-]*", command):
             if option not in text:
                 yield f"{where}: {command!r}: there is no {option}"

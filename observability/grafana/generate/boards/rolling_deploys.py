@@ -79,7 +79,13 @@ BOARD = board(
         ("time() - process_start_time_seconds{$mine}", "{{job}} {{instance}}"),
         alert="ProcessRestarts",
     ),
-    graph("Ready", "1 while a process takes work: what /readyz of its metrics port says.", "short", ("maru_ready{$mine}", "{{instance}}"), high=1),
+    graph(
+        "Ready",
+        "1 while a process takes work: what /readyz of its metrics port says.",
+        "short",
+        ("maru_ready{$mine}", "{{instance}}"),
+        high=1,
+    ),
     row("What people notice"),
     graph(
         "Requests by process",
