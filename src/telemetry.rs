@@ -1,7 +1,10 @@
-//! Logs and metrics. Logs are for people on a terminal and one JSON object a line otherwise; metrics
-//! are listed in `observability/README.md`.
+//! Logs, metrics and traces. [`log`] writes lines for people on a terminal and JSON otherwise, [`traces`]
+//! sends spans to a collector when one is named; metrics are listed in `observability/README.md`.
 
-use std::io::IsTerminal;
+mod lines;
+mod log;
+mod traces;
+
 use std::time::Duration;
 
 use axum::http::StatusCode;
@@ -11,9 +14,9 @@ use maru_streams::jobs::Health;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
+
+pub use self::log::log;
+pub use self::traces::end;
 
 /// Bounds for requests and transactions, in seconds.
 const QUICK: &[f64] = &[
@@ -25,33 +28,6 @@ const LONG: &[f64] = &[
 ];
 /// Bounds for group sizes, in messages.
 const COUNTS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 200.0];
-
-// The storage engine warns at every clean end that it was closed already; its errors are still seen.
-/// Turns logging on. `RUST_LOG` says otherwise what is to be seen.
-pub fn log() {
-    let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new("info,surrealdb=warn,surrealkv=error,async_nats=warn,apalis_core=warn"));
-    // It logs whole answers, and a provider's answer may repeat the prompt. Not even RUST_LOG turns it on.
-    let filter = match "async_openai=off".parse() {
-        Ok(silence) => filter.add_directive(silence),
-        Err(_) => filter,
-    };
-    let registry = tracing_subscriber::registry().with(filter);
-    if std::io::stderr().is_terminal() {
-        let pretty = tracing_subscriber::fmt::layer()
-            .with_writer(std::io::stderr)
-            .with_target(false)
-            .compact();
-        registry.with(pretty).init();
-    } else {
-        let json = tracing_subscriber::fmt::layer()
-            .with_writer(std::io::stderr)
-            .json()
-            .flatten_event(true)
-            .with_span_list(false);
-        registry.with(json).init();
-    }
-}
 
 /// Starts counting.
 pub fn measure() -> Result<Measured, Box<dyn std::error::Error>> {

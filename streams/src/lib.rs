@@ -16,7 +16,8 @@
 //! needs any more, and [`leases`] are the right to be the only one.
 //!
 //! [`store`] is the database, [`nats`] the connection, [`server`] a nats-server of our own, and
-//! [`durability`] the truth about all of them. [`oracle`] judges afterwards whether it all came true.
+//! [`durability`] the truth about all of them. [`spans`] join what many processes do into one trace.
+//! [`oracle`] judges afterwards whether it all came true.
 
 pub mod budgets;
 pub mod contract;
@@ -42,6 +43,7 @@ pub mod retention;
 mod scan;
 pub mod schedule;
 pub mod server;
+pub mod spans;
 pub mod store;
 pub mod subject;
 pub mod tail;
