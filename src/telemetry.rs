@@ -33,10 +33,13 @@ const COUNTS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 200.0];
 pub fn measure() -> Result<Measured, Box<dyn std::error::Error>> {
     let recorder = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Full("maru_lane_handler_seconds".to_owned()), LONG)?
+        .set_buckets_for_metric(Matcher::Full("maru_ai_call_seconds".to_owned()), LONG)?
+        .set_buckets_for_metric(Matcher::Full("maru_ai_first_piece_seconds".to_owned()), LONG)?
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), QUICK)?
         .set_buckets_for_metric(Matcher::Suffix("_messages".to_owned()), COUNTS)?
         .install_recorder()?;
-    metrics::gauge!("maru_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    metrics::gauge!("maru_build_info", "version" => env!("CARGO_PKG_VERSION"), "commit" => env!("MARU_COMMIT"))
+        .set(1.0);
     let process = metrics_process::Collector::default();
     process.describe();
     let upkeep = recorder.clone();
@@ -60,12 +63,13 @@ impl Measured {
     /// Serves `/metrics`, `/livez` for whoever starts this process again when it is not well, and `/readyz` for
     /// whoever waits until it takes work.
     pub fn serve(self, listener: TcpListener, health: Health) {
-        let ready = health.clone();
+        let (ready, alive) = (health.clone(), health.clone());
         let app = Router::new()
             .route(
                 "/metrics",
                 get(async move || {
                     self.process.collect();
+                    look(&alive);
                     (
                         [("content-type", "text/plain; version=0.0.4; charset=utf-8")],
                         self.recorder.render(),
@@ -80,6 +84,14 @@ impl Measured {
             }
         });
     }
+}
+
+/// What is only known by looking, at the moment when somebody asks.
+fn look(health: &Health) {
+    metrics::gauge!("maru_ready").set(f64::from(u8::from(health.is_ready())));
+    let runtime = tokio::runtime::Handle::current().metrics();
+    metrics::gauge!("maru_runtime_tasks").set(runtime.num_alive_tasks() as f64);
+    metrics::gauge!("maru_runtime_queued_tasks").set(runtime.global_queue_depth() as f64);
 }
 
 /// It takes work, or does not yet, or not any more.

@@ -20,10 +20,11 @@ use maru_streams::publish::Publisher;
 use maru_streams::spans;
 use maru_streams::store::Store;
 use maru_streams::topology::COMMANDS;
+use metrics::Gauge;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
-use tracing::field::{Empty, display};
+use tracing::field::Empty;
 use tracing::{Instrument, Span};
 use uuid::Uuid;
 
@@ -262,6 +263,7 @@ fn route(request: &Request) -> String {
 async fn measure(request: Request, next: Next) -> Response {
     let started = Instant::now();
     let (route, method) = (route(&request), method_label(request.method()));
+    let _in_flight = Counted::new(metrics::gauge!("maru_http_in_flight"));
     let response = next.run(request).await;
     let status = response.status().as_u16().to_string();
     tracing::debug!(status, "answered");
@@ -269,6 +271,22 @@ async fn measure(request: Request, next: Next) -> Response {
         .increment(1);
     metrics::histogram!("maru_http_request_seconds", "route" => route, "method" => method).record(started.elapsed());
     response
+}
+
+/// One more of something for as long as this is there.
+pub(crate) struct Counted(Gauge);
+
+impl Counted {
+    pub(crate) fn new(gauge: Gauge) -> Self {
+        gauge.increment(1.0);
+        Self(gauge)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
+    }
 }
 
 /// Anybody can invent a method; labels are not for anybody to make.

@@ -84,10 +84,14 @@ pub async fn follow(door: &Arc<Door>, member: MemberId, id: BookId, headers: &He
         let (word, place) = reader.next().await?;
         Some((word.event(place), reader))
     });
+    let open = Counted::new(metrics::gauge!("maru_http_live_streams", "route" => "/v1/books/{id}/story"));
     let stream = stream::once(std::future::ready(hello))
         .chain(words)
         .take_until(door.stop.clone().cancelled_owned())
-        .map(Ok::<_, Infallible>);
+        .map(move |event| {
+            let _ = &open;
+            Ok::<_, Infallible>(event)
+        });
     let mut response = Sse::new(stream)
         .keep_alive(KeepAlive::new().interval(Duration::from_secs(15)))
         .into_response();

@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 
 use maru_schemas::envelope::{Envelope, MESSAGE_ID, TRACEPARENT};
 use tracing::Span;
-use tracing::field::{Empty, display};
+use tracing::field::Empty;
 
 use crate::publish::Outgoing;
 use crate::subject::shape;

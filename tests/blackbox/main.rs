@@ -7,6 +7,7 @@
 
 mod ai;
 mod books;
+mod collector;
 mod documents;
 mod door;
 mod heal;
@@ -27,5 +28,6 @@ mod repeats;
 mod resumed;
 mod reviews;
 mod story;
+mod traces;
 mod verify;
 mod views;

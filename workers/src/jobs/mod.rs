@@ -224,6 +224,11 @@ async fn in_time<T>(tools: &Tools, asked: impl Future<Output = Result<T, NoAnswe
         .map_err(|_| NoAnswer("no answer in time".to_owned()))?
 }
 
+/// Counts money that has moved, once the bank's answer is noted.
+fn moved(movement: &'static str, won: u32) {
+    metrics::counter!("maru_money_won_total", "movement" => movement).increment(won.into());
+}
+
 /// A job whose lane's kind does not fit its body.
 fn misplaced() -> Verdict {
     Verdict::Poison(Reason::new("unknown_kind", "the body is a job of another kind"))
