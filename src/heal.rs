@@ -198,10 +198,11 @@ pub async fn open(
     closed: &Closed,
     unhealed: bool,
 ) -> Result<Whole, Box<dyn std::error::Error>> {
+    let is_new = !data.join("db").exists();
     let store = parts::database(data).await?;
     let since = Mark::of(&store).await?;
     let was_closed = closed.at == Some(since);
-    metrics::gauge!("maru_start_unclean").set(f64::from(u8::from(!was_closed)));
+    metrics::gauge!("maru_start_unclean").set(f64::from(u8::from(!was_closed && !is_new)));
     tell_metrics(&Report::default());
     if was_closed {
         heal(nats, &store).trust(since).await?;

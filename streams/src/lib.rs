@@ -19,6 +19,9 @@
 //! [`durability`] the truth about all of them. [`spans`] join what many processes do into one trace.
 //! [`oracle`] judges afterwards whether it all came true.
 
+/// For who counts and tells on the floors above: the same as here, so that all of it goes to one place.
+pub use {metrics, tracing};
+
 pub mod budgets;
 pub mod contract;
 pub mod deploy;

@@ -31,7 +31,7 @@ async fn one_trace_leads_from_the_request_to_every_view_through_jobs_and_what_th
         ("OPENAI_API_KEY", "k"),
     ])
     .await;
-    let mina = house.author("mina").await;
+    let mina = house.author("zephyrine").await;
     let (writing, drafting) = ("0af7651916cd43dd8448eb211c80319c", "1bf7651916cd43dd8448eb211c80319d");
     let new = json!({ "title": "WORDS-OF-THE-TITLE", "synopsis": "WORDS-OF-THE-SYNOPSIS" });
     let headers = [("traceparent", context(writing))];
@@ -79,7 +79,7 @@ async fn one_trace_leads_from_the_request_to_every_view_through_jobs_and_what_th
             Some("b7ad6b7169203331"),
             "{span:?}: {way:?}"
         );
-        assert_eq!(span.service, "maru", "{span:?}");
+        assert!(span.service.starts_with("maru"), "{span:?}");
     }
     let one = |name: &str| -> Seen {
         let found = trace.named(name);
@@ -162,7 +162,7 @@ async fn one_trace_leads_from_the_request_to_every_view_through_jobs_and_what_th
 
     // What people typed, and who they are, is in no span.
     let everything = format!("{:?}", collector.everything());
-    for secret in ["WORDS-OF", "mina", mina.token.as_str(), STORY] {
+    for secret in ["WORDS-OF", "zephyrine", mina.token.as_str(), STORY] {
         assert!(!everything.contains(secret), "{secret}");
     }
     assert!(!collector.everything().iter().any(|span| span.name.contains("readyz")));
@@ -176,7 +176,7 @@ fn names(spans: &[Seen]) -> Vec<&str> {
 async fn without_a_collector_the_callers_trace_is_carried_and_stands_in_the_log_all_the_same() {
     let ai = FakeAi::new().await;
     let house = House::with(&[("OPENAI_BASE_URL", &ai.url()), ("OPENAI_API_KEY", "k")]).await;
-    let mina = house.author("mina").await;
+    let mina = house.author("zephyrine").await;
     let trace = "2cf7651916cd43dd8448eb211c80319e";
     let written = mina.post("/v1/books", json!({ "title": "One" })).await.is(201);
     ai.then(Desks::Chat, &[Status(500), Good]);

@@ -32,7 +32,9 @@ fn said(words: &[Word]) -> Option<String> {
         match (word.kind == Kind::Mark, word.text.as_str()) {
             (true, "(" | "[" | "{") => depth += 1,
             (true, ")" | "]" | "}") => depth -= 1,
-            _ if depth == 1 && word.kind == Kind::Text && matches!(before, "(" | ",") => return Some(word.text.clone()),
+            _ if depth == 1 && word.kind == Kind::Text && matches!(before, "(" | ",") => {
+                return Some(word.text.clone());
+            }
             _ => {}
         }
         if depth == 0 {
@@ -61,7 +63,9 @@ fn rows(page: &str) -> Vec<(usize, Line)> {
 
 fn untold(path: &str, words: &[Word], told: &BTreeSet<Line>) -> Vec<String> {
     let complaint = |(line, level, words): (usize, &'static str, Option<String>)| match words {
-        None => Some(format!("{path}:{line}: write the words of the line out, so that they can be found")),
+        None => Some(format!(
+            "{path}:{line}: write the words of the line out, so that they can be found"
+        )),
         Some(words) if told.contains(&(level, words.clone())) => None,
         Some(words) => Some(format!("{path}:{line}: {PAGE} does not tell of {level} `{words}`")),
     };

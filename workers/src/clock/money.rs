@@ -10,6 +10,7 @@ use maru_schemas::payments::{self, Payment};
 use maru_schemas::purchases::{self, Purchase};
 use maru_streams::store::{Store, StoreError};
 use maru_streams::write::states::{changed_at, many, page};
+use maru_streams::{metrics, tracing};
 use uuid::Uuid;
 
 use super::{Clockwork, MINUTE, Outcome, reason};

@@ -22,6 +22,7 @@ use maru_schemas::message::Message;
 use maru_streams::effects::Effects;
 use maru_streams::intention::{Intend, Intention};
 use maru_streams::jobs::{Delivery, Handler, Lane, Policy, Reason, Verdict};
+use maru_streams::metrics;
 use maru_streams::objects::Images;
 use maru_streams::partial::Partials;
 use maru_streams::store::Store;

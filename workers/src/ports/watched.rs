@@ -7,8 +7,9 @@ use std::time::Instant;
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{self, BoxStream, StreamExt};
 use maru_streams::spans::{self, TARGET};
-use tracing::field::Empty;
-use tracing::{Instrument, Span};
+use maru_streams::tracing::field::Empty;
+use maru_streams::tracing::{Instrument, Span};
+use maru_streams::{metrics, tracing};
 use uuid::Uuid;
 
 use super::ai::{Ai, AiError, ImageBrief, Piece, StoryBrief};
