@@ -1,4 +1,4 @@
-//! A story while it is being written: server-sent events for its author, at `/v1/books/{id}/story`.
+//! A story while it is being written: server-sent events for its author, at `/v1/books/{book}/story`.
 //!
 //! The id of an event says how many characters its reader has, and a digest of them. So whoever comes
 //! back says `Last-Event-ID` and gets what is missing, at any process and after any crash; and if the
@@ -84,7 +84,7 @@ pub async fn follow(door: &Arc<Door>, member: MemberId, id: BookId, headers: &He
         let (word, place) = reader.next().await?;
         Some((word.event(place), reader))
     });
-    let open = Counted::new(metrics::gauge!("maru_http_live_streams", "route" => "/v1/books/{id}/story"));
+    let open = Counted::new(metrics::gauge!("maru_http_live_streams", "route" => "/v1/books/{book}/story"));
     let stream = stream::once(std::future::ready(hello))
         .chain(words)
         .take_until(door.stop.clone().cancelled_owned())

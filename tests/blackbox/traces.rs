@@ -52,7 +52,7 @@ async fn one_trace_leads_from_the_request_to_every_view_through_jobs_and_what_th
     })
     .await;
     house.settles().await;
-    let told = async |name, labels: &[&str]| house.metric(name, labels).await;
+    let told = async |name: &str, labels: &[&str]| house.metric(name, labels).await;
     assert_eq!(
         told("maru_ai_tokens_total", &["what=\"story\"", "side=\"input\""]).await,
         7.0
@@ -178,7 +178,13 @@ async fn without_a_collector_the_callers_trace_is_carried_and_stands_in_the_log_
     let house = House::with(&[("OPENAI_BASE_URL", &ai.url()), ("OPENAI_API_KEY", "k")]).await;
     let mina = house.author("zephyrine").await;
     let trace = "2cf7651916cd43dd8448eb211c80319e";
-    let written = mina.post("/v1/books", json!({ "title": "One" })).await.is(201);
+    let written = mina
+        .post(
+            "/v1/books",
+            json!({ "title": "One", "synopsis": "A whale looks for a star." }),
+        )
+        .await
+        .is(201);
     ai.then(Desks::Chat, &[Status(500), Good]);
     let path = format!("/v1/books/{}/ai-draft", written.id());
     let headers = [("traceparent", context(trace))];
