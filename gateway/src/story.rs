@@ -22,7 +22,7 @@ use maru_schemas::refusal::Refusal as _;
 use serde_json::json;
 
 use self::news::{Place, Word, news};
-use crate::door::Door;
+use crate::door::{Counted, Door};
 use crate::problem::{BAD_REQUEST, NO_STORY, Problem};
 
 /// How often it looks if nobody says that the text has grown.
