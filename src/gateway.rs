@@ -28,7 +28,7 @@ pub struct Gateway {
 
 impl Gateway {
     pub async fn run(self) -> Outcome {
-        telemetry::log();
+        telemetry::log("maru-gateway")?;
         let api = parts::listen("the API", self.listen.api, "--api").await?;
         let metrics = parts::listen("the metrics page", self.metrics.metrics, "--metrics").await?;
         let stop = stop::requested()?;

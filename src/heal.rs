@@ -183,14 +183,19 @@ pub async fn open(
     closed: &Closed,
     unhealed: bool,
 ) -> Result<Whole, Box<dyn std::error::Error>> {
+    let is_new = !data.join("db").exists();
     let store = parts::database(data).await?;
     let since = Mark::of(&store).await?;
-    if closed.at == Some(since) {
+    let was_closed = closed.at == Some(since);
+    metrics::gauge!("maru_start_unclean").set(f64::from(u8::from(!was_closed && !is_new)));
+    tell_metrics(&Report::default());
+    if was_closed {
         heal(nats, &store).trust(since).await?;
         return Ok(Whole { store, is_whole: true });
     }
     let say = throttled(|word| tracing::info!("healing: {}", sentence(word)));
     let report = heal(nats, &store).mend(since, &say).await?;
+    tell_metrics(&report);
     if !report.found_anything() {
         return Ok(Whole { store, is_whole: true });
     }
@@ -204,6 +209,12 @@ pub async fn open(
         store: parts::reopen(data).await?,
         is_whole: report.is_whole(),
     })
+}
+
+/// What this start brought back, and what it could not.
+fn tell_metrics(report: &Report) {
+    metrics::gauge!("maru_heal_restored_rows").set((report.healed_events + report.healed_outcomes) as f64);
+    metrics::gauge!("maru_heal_missing_aggregates").set(report.unhealable_aggregates as f64);
 }
 
 impl Whole {

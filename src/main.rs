@@ -105,7 +105,11 @@ fn main() -> ExitCode {
         .thread_stack_size(10 << 20)
         .build();
     let outcome = match runtime {
-        Ok(runtime) => runtime.block_on(run(maru.command)),
+        Ok(runtime) => runtime.block_on(async {
+            let outcome = run(maru.command).await;
+            telemetry::end().await;
+            outcome
+        }),
         Err(error) => Err(error.into()),
     };
     match outcome {

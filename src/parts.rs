@@ -93,7 +93,9 @@ pub async fn door(
     };
     let keys = Keys::open(keys)?;
     let (nats, store) = (nats.clone(), store.clone());
-    let door = Door::new(nats, store, keys, Clock::system(), durability, settings).await?;
+    let door = Door::new(nats.clone(), store, keys, Clock::system(), durability, settings).await?;
+    let (monitor, database) = (monitor.map(str::to_owned), database.to_owned());
+    tokio::spawn(durability::watch(nats, monitor, database, door.stop.clone()));
     if let Some(password) = &limits.admin_password {
         door.appoint_administrator(password.expose_secret()).await?;
     }

@@ -1,7 +1,10 @@
-//! Logs and metrics. Logs are for people on a terminal and one JSON object a line otherwise; metrics
-//! are listed in `observability/README.md`.
+//! Logs, metrics and traces. [`log`] writes lines for people on a terminal and JSON otherwise, [`traces`]
+//! sends spans to a collector when one is named; metrics are listed in `observability/README.md`.
 
-use std::io::IsTerminal;
+mod lines;
+mod log;
+mod traces;
+
 use std::time::Duration;
 
 use axum::http::StatusCode;
@@ -11,9 +14,9 @@ use maru_streams::jobs::Health;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
+
+pub use self::log::log;
+pub use self::traces::end;
 
 /// Bounds for requests and transactions, in seconds.
 const QUICK: &[f64] = &[
@@ -26,41 +29,17 @@ const LONG: &[f64] = &[
 /// Bounds for group sizes, in messages.
 const COUNTS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 200.0];
 
-// The storage engine warns at every clean end that it was closed already; its errors are still seen.
-/// Turns logging on. `RUST_LOG` says otherwise what is to be seen.
-pub fn log() {
-    let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new("info,surrealdb=warn,surrealkv=error,async_nats=warn,apalis_core=warn"));
-    // It logs whole answers, and a provider's answer may repeat the prompt. Not even RUST_LOG turns it on.
-    let filter = match "async_openai=off".parse() {
-        Ok(silence) => filter.add_directive(silence),
-        Err(_) => filter,
-    };
-    let registry = tracing_subscriber::registry().with(filter);
-    if std::io::stderr().is_terminal() {
-        let pretty = tracing_subscriber::fmt::layer()
-            .with_writer(std::io::stderr)
-            .with_target(false)
-            .compact();
-        registry.with(pretty).init();
-    } else {
-        let json = tracing_subscriber::fmt::layer()
-            .with_writer(std::io::stderr)
-            .json()
-            .flatten_event(true)
-            .with_span_list(false);
-        registry.with(json).init();
-    }
-}
-
 /// Starts counting.
 pub fn measure() -> Result<Measured, Box<dyn std::error::Error>> {
     let recorder = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Full("maru_lane_handler_seconds".to_owned()), LONG)?
+        .set_buckets_for_metric(Matcher::Full("maru_ai_call_seconds".to_owned()), LONG)?
+        .set_buckets_for_metric(Matcher::Full("maru_ai_first_piece_seconds".to_owned()), LONG)?
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), QUICK)?
         .set_buckets_for_metric(Matcher::Suffix("_messages".to_owned()), COUNTS)?
         .install_recorder()?;
-    metrics::gauge!("maru_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    metrics::gauge!("maru_build_info", "version" => env!("CARGO_PKG_VERSION"), "commit" => env!("MARU_COMMIT"))
+        .set(1.0);
     let process = metrics_process::Collector::default();
     process.describe();
     let upkeep = recorder.clone();
@@ -84,12 +63,13 @@ impl Measured {
     /// Serves `/metrics`, `/livez` for whoever starts this process again when it is not well, and `/readyz` for
     /// whoever waits until it takes work.
     pub fn serve(self, listener: TcpListener, health: Health) {
-        let ready = health.clone();
+        let (ready, alive) = (health.clone(), health.clone());
         let app = Router::new()
             .route(
                 "/metrics",
                 get(async move || {
                     self.process.collect();
+                    look(&alive);
                     (
                         [("content-type", "text/plain; version=0.0.4; charset=utf-8")],
                         self.recorder.render(),
@@ -104,6 +84,14 @@ impl Measured {
             }
         });
     }
+}
+
+/// What is only known by looking, at the moment when somebody asks.
+fn look(health: &Health) {
+    metrics::gauge!("maru_ready").set(f64::from(u8::from(health.is_ready())));
+    let runtime = tokio::runtime::Handle::current().metrics();
+    metrics::gauge!("maru_runtime_tasks").set(runtime.num_alive_tasks() as f64);
+    metrics::gauge!("maru_runtime_queued_tasks").set(runtime.global_queue_depth() as f64);
 }
 
 /// It takes work, or does not yet, or not any more.

@@ -45,7 +45,7 @@ pub struct Up {
 
 impl Up {
     pub async fn run(self) -> Outcome {
-        telemetry::log();
+        telemetry::log("maru")?;
         let api = parts::listen("the API", self.listen.api, "--api").await?;
         let metrics = parts::listen("the metrics page", self.metrics.metrics, "--metrics").await?;
         std::fs::create_dir_all(&self.data)?;

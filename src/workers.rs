@@ -36,7 +36,7 @@ fn known(name: &str) -> Result<String, String> {
 
 impl Workers {
     pub async fn run(self) -> Outcome {
-        telemetry::log();
+        telemetry::log("maru-workers")?;
         let metrics = parts::listen("the metrics page", self.metrics.metrics, "--metrics").await?;
         let stop = stop::requested()?;
         let Some((nats, store)) = parts::servers(&self.servers, "maru workers", &stop).await? else {

@@ -5,6 +5,8 @@
 
 #![expect(clippy::panic, reason = "a test that fails says where")]
 
+#[path = "tidy/log.rs"]
+mod log;
 #[path = "tidy/planted.rs"]
 mod planted;
 #[path = "tidy/rules.rs"]

@@ -21,6 +21,7 @@ use maru_schemas::message::{Contract, Message};
 use maru_schemas::outcome::Outcome;
 use maru_streams::durability::Durability;
 use maru_streams::publish::{Outgoing, PublishError};
+use maru_streams::spans::trace_id;
 use maru_streams::subject::{Subject, kind_of};
 use maru_streams::write::inbox::sent;
 use serde::Serialize;
@@ -28,7 +29,7 @@ use tokio::time::Instant;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::door::{Door, RequestId};
+use crate::door::{Door, RequestId, TraceContext};
 use crate::problem::{BAD_IDEMPOTENCY_KEY, KEY_REUSED, OUTCOME_UNKNOWN, Problem, STREAM_FULL, TOO_LARGE, UNAVAILABLE};
 use crate::waits::seconds;
 
@@ -53,6 +54,7 @@ impl<S: Sync> FromRequestParts<S> for Wants {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let correlation = parts.extensions.get::<RequestId>().map_or_else(new_id, |id| id.0);
+        let traced = parts.extensions.get::<TraceContext>();
         let (wait, is_async, preference) = preference(&parts.headers);
         Ok(Self {
             key: idempotency_key(&parts.headers)?,
@@ -60,7 +62,7 @@ impl<S: Sync> FromRequestParts<S> for Wants {
             is_async,
             preference,
             correlation,
-            traceparent: traceparent(&parts.headers, correlation),
+            traceparent: traced.map_or_else(|| traceparent(&parts.headers, correlation), |traced| traced.0.clone()),
         })
     }
 }
@@ -124,18 +126,15 @@ fn preference(headers: &HeaderMap) -> (Duration, bool, Option<String>) {
     (wait, is_async && !waits, applied)
 }
 
+/// The caller's trace context, if they have one.
+pub(crate) fn theirs(headers: &HeaderMap) -> Option<&str> {
+    let text = headers.get(TRACEPARENT)?.to_str().ok()?;
+    trace_id(text).map(|_| text)
+}
+
 /// The caller's trace if they have one, else one that begins here.
-fn traceparent(headers: &HeaderMap, correlation: Uuid) -> String {
-    let theirs = headers
-        .get(TRACEPARENT)
-        .and_then(|value| value.to_str().ok())
-        .filter(|text| {
-            let parts: Vec<&str> = text.split('-').collect();
-            let is_hex = |text: &str, length| text.len() == length && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-            matches!(parts.as_slice(), ["00", trace, span, flags]
-            if is_hex(trace, 32) && is_hex(span, 16) && is_hex(flags, 2))
-        });
-    theirs.map_or_else(
+pub(crate) fn traceparent(headers: &HeaderMap, correlation: Uuid) -> String {
+    theirs(headers).map_or_else(
         || {
             let trace = correlation.simple().to_string();
             format!("00-{trace}-{}-01", &trace[16..])
@@ -242,6 +241,8 @@ impl Door {
             ),
             None => (new_id(), None),
         };
+        // For the lines of the log about this request.
+        tracing::Span::current().record("commandId", tracing::field::display(id));
         Ok(Order {
             id,
             wants,

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderName, HeaderValue, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use maru_streams::durability::Durability;
@@ -17,15 +17,18 @@ use maru_streams::nats::Nats;
 use maru_streams::objects::Images;
 use maru_streams::partial::Partials;
 use maru_streams::publish::Publisher;
+use maru_streams::spans;
 use maru_streams::store::Store;
 use maru_streams::topology::COMMANDS;
+use metrics::Gauge;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
-use tracing::Instrument;
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 use uuid::Uuid;
 
-use crate::accept::new_id;
+use crate::accept::{new_id, theirs, traceparent};
 use crate::keys::Keys;
 use crate::limits::{Limits, limit};
 use crate::live::Live;
@@ -82,6 +85,10 @@ pub struct Door {
 /// The id of a request: the correlation of everything that follows from it.
 #[derive(Debug, Clone, Copy)]
 pub struct RequestId(pub Uuid);
+
+/// The trace that a request belongs to, as W3C trace context.
+#[derive(Debug, Clone)]
+pub struct TraceContext(pub String);
 
 impl Door {
     /// A door on these servers.
@@ -184,18 +191,65 @@ pub async fn serve(door: Arc<Door>, listener: TcpListener, stop: CancellationTok
 
 async fn request_id(mut request: Request, next: Next) -> Response {
     const NAME: HeaderName = HeaderName::from_static("x-request-id");
-    let theirs = request
+    let given = request
         .headers()
         .get(&NAME)
         .and_then(|value| Uuid::parse_str(value.to_str().ok()?).ok());
-    let id = theirs.unwrap_or_else(new_id);
+    let id = given.unwrap_or_else(new_id);
+    let traced = traced(&request, id);
+    let context = spans::of(&traced).unwrap_or_else(|| traceparent(request.headers(), id));
+    let known = tracing::info_span!(
+        "request",
+        requestId = %id,
+        traceId = spans::trace_id(&context),
+        commandId = Empty,
+        method = %request.method(),
+        route = route(&request),
+    );
     request.extensions_mut().insert(RequestId(id));
-    let span = tracing::info_span!("request", id = %id, method = %request.method(), route = route(&request));
-    let mut response = next.run(request).instrument(span).await;
+    request.extensions_mut().insert(TraceContext(context));
+    let mut response = next.run(request).instrument(known).instrument(traced.clone()).await;
+    let status = response.status();
+    traced.record("http.response.status_code", status.as_u16());
+    if status.is_server_error() {
+        spans::failed(&traced, server_error(status));
+    }
     if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
         response.headers_mut().insert(NAME, value);
     }
     response
+}
+
+/// A request's span. Probes have none: they come every few seconds, and lead nowhere.
+fn traced(request: &Request, id: Uuid) -> Span {
+    let route = route(request);
+    if !spans::are_kept() || matches!(route.as_str(), "/livez" | "/readyz") {
+        return Span::none();
+    }
+    let method = method_label(request.method());
+    let span = tracing::debug_span!(
+        target: spans::TARGET,
+        parent: None,
+        "request",
+        otel.name = format!("{method} {route}"),
+        otel.kind = "server",
+        otel.status_code = Empty,
+        "error.type" = Empty,
+        http.request.method = method,
+        http.route = route,
+        http.response.status_code = Empty,
+        maru.request.id = display(id),
+    );
+    spans::child(&span, theirs(request.headers()));
+    span
+}
+
+/// Our refusals are no errors of ours; these are.
+fn server_error(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::SERVICE_UNAVAILABLE => "503",
+        _ => "500",
+    }
 }
 
 /// The pattern of the address, never the address itself: that has ids in it, and there are many.
@@ -209,6 +263,7 @@ fn route(request: &Request) -> String {
 async fn measure(request: Request, next: Next) -> Response {
     let started = Instant::now();
     let (route, method) = (route(&request), method_label(request.method()));
+    let _in_flight = Counted::new(metrics::gauge!("maru_http_in_flight"));
     let response = next.run(request).await;
     let status = response.status().as_u16().to_string();
     tracing::debug!(status, "answered");
@@ -216,6 +271,22 @@ async fn measure(request: Request, next: Next) -> Response {
         .increment(1);
     metrics::histogram!("maru_http_request_seconds", "route" => route, "method" => method).record(started.elapsed());
     response
+}
+
+/// One more of something for as long as this is there.
+pub(crate) struct Counted(Gauge);
+
+impl Counted {
+    pub(crate) fn new(gauge: Gauge) -> Self {
+        gauge.increment(1.0);
+        Self(gauge)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
+    }
 }
 
 /// Anybody can invent a method; labels are not for anybody to make.

@@ -18,7 +18,7 @@ use maru_streams::tail::{self, Passing};
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
-use crate::door::Door;
+use crate::door::{Counted, Door};
 use crate::problem::{BAD_REQUEST, Problem, UNAVAILABLE};
 
 /// How many events a slow reader may fall behind before it is sent away to come back with its place.
@@ -104,10 +104,14 @@ pub async fn stream(door: &Arc<Door>, member: MemberId, headers: &HeaderMap) -> 
             .boxed(),
     };
     let stopped = door.stop.clone().cancelled_owned();
+    let open = Counted::new(metrics::gauge!("maru_http_live_streams", "route" => "/v1/live"));
     let stream = stream::once(std::future::ready(hello))
         .chain(events)
         .take_until(stopped)
-        .map(Ok::<_, Infallible>);
+        .map(move |event| {
+            let _ = &open;
+            Ok::<_, Infallible>(event)
+        });
     let mut response = Sse::new(stream)
         .keep_alive(KeepAlive::new().interval(Duration::from_secs(15)))
         .into_response();

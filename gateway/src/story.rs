@@ -1,4 +1,4 @@
-//! A story while it is being written: server-sent events for its author, at `/v1/books/{id}/story`.
+//! A story while it is being written: server-sent events for its author, at `/v1/books/{book}/story`.
 //!
 //! The id of an event says how many characters its reader has, and a digest of them. So whoever comes
 //! back says `Last-Event-ID` and gets what is missing, at any process and after any crash; and if the
@@ -22,7 +22,7 @@ use maru_schemas::refusal::Refusal as _;
 use serde_json::json;
 
 use self::news::{Place, Word, news};
-use crate::door::Door;
+use crate::door::{Counted, Door};
 use crate::problem::{BAD_REQUEST, NO_STORY, Problem};
 
 /// How often it looks if nobody says that the text has grown.
@@ -84,10 +84,14 @@ pub async fn follow(door: &Arc<Door>, member: MemberId, id: BookId, headers: &He
         let (word, place) = reader.next().await?;
         Some((word.event(place), reader))
     });
+    let open = Counted::new(metrics::gauge!("maru_http_live_streams", "route" => "/v1/books/{book}/story"));
     let stream = stream::once(std::future::ready(hello))
         .chain(words)
         .take_until(door.stop.clone().cancelled_owned())
-        .map(Ok::<_, Infallible>);
+        .map(move |event| {
+            let _ = &open;
+            Ok::<_, Infallible>(event)
+        });
     let mut response = Sse::new(stream)
         .keep_alive(KeepAlive::new().interval(Duration::from_secs(15)))
         .into_response();

@@ -2,7 +2,7 @@
 //! tops a budget up. Nothing fails for want of a budget: such a job lies aside under
 //! `held.<kind>.<member>.…` and is let go when there is something to spend again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use async_nats::jetstream::stream::{DirectGetErrorKind, Stream};
@@ -19,6 +19,8 @@ use crate::topology::{JOBS, TopologyError};
 
 /// How often held jobs are looked at that somebody should have let go.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
+/// How often they are counted.
+const COUNT_EVERY: Duration = Duration::from_secs(15);
 
 /// A member's budget in one kind of job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -140,6 +142,42 @@ impl Budgets {
                 tracing::warn!(%error, "jobs that lie aside could not be looked at");
             }
         }
+    }
+
+    /// Exports how many jobs of each of these kinds lie aside, until told to stop.
+    pub async fn count(self, kinds: Vec<&'static str>, stop: CancellationToken) {
+        loop {
+            match self.aside().await {
+                Ok(aside) => {
+                    for kind in &kinds {
+                        let held = aside.get(*kind).copied().unwrap_or_default();
+                        metrics::gauge!("maru_lane_held_jobs", "lane" => format!("job-{kind}")).set(held as f64);
+                    }
+                }
+                Err(error) => tracing::debug!(%error, "jobs that lie aside could not be counted"),
+            }
+            if stop
+                .run_until_cancelled(tokio::time::sleep(COUNT_EVERY))
+                .await
+                .is_none()
+            {
+                return;
+            }
+        }
+    }
+
+    /// How many jobs lie aside, by kind.
+    async fn aside(&self) -> Result<BTreeMap<String, usize>, BudgetError> {
+        let stream = self.stream().await?;
+        let subjects = stream.info_with_subjects("held.>").await;
+        let mut subjects = subjects.map_err(|error| unread(&error))?;
+        let mut aside = BTreeMap::new();
+        while let Some((subject, messages)) = subjects.try_next().await.map_err(|error| unread(&error))? {
+            if let Some(kind) = subject.split('.').nth(1) {
+                *aside.entry(kind.to_owned()).or_default() += messages;
+            }
+        }
+        Ok(aside)
     }
 
     async fn sweep_once(&self) -> Result<(), BudgetError> {

@@ -1,6 +1,9 @@
 //! How durable "accepted" is, read from the servers themselves and not from our own settings.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
 
 use crate::nats::Nats;
 use crate::topology::{COMMANDS, EVENTS};
@@ -29,10 +32,44 @@ impl Durability {
     }
 }
 
+/// How often a server's health is asked for, and after how many times durability is read again.
+const LOOK_EVERY: Duration = Duration::from_secs(15);
+const READ_AGAIN: u32 = 4;
+
 /// Reads what the servers really do: `monitor` is nats-server's monitoring address, `database` the
 /// database's URL. What cannot be learnt counts as not promised.
 pub async fn read(nats: &Nats, monitor: Option<&str>, database: &str) -> Durability {
-    let streams = streams(nats, monitor).await;
+    let streams = streams(nats, monitor).await.unwrap_or_else(|why| {
+        tracing::warn!(%why, "cannot learn whether nats-server writes through; assuming that it does not");
+        Durability::Buffered
+    });
+    told(streams, database)
+}
+
+/// Goes on looking: somebody may set the servers otherwise while we run, and a server whose disk has failed says
+/// so at its monitoring address alone. What cannot be learnt now is as it was.
+pub async fn watch(nats: Nats, monitor: Option<String>, database: String, stop: CancellationToken) {
+    for nth in (0..READ_AGAIN).cycle() {
+        if let Some(monitor) = &monitor {
+            let is_healthy = healthz(monitor).await;
+            metrics::gauge!("maru_nats_healthy").set(f64::from(u8::from(is_healthy)));
+        }
+        if stop.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_none() {
+            return;
+        }
+        if nth + 1 == READ_AGAIN {
+            match streams(&nats, monitor.as_deref()).await {
+                Ok(streams) => {
+                    told(streams, &database);
+                }
+                Err(why) => tracing::debug!(%why, "durability cannot be read again now"),
+            }
+        }
+    }
+}
+
+/// What that is worth with this database, which the metrics show from here on.
+fn told(streams: Durability, database: &str) -> Durability {
     let found = match database_keeps(database) {
         true => streams,
         false => Durability::Buffered,
@@ -47,32 +84,46 @@ pub async fn read(nats: &Nats, monitor: Option<&str>, database: &str) -> Durabil
     found
 }
 
-async fn streams(nats: &Nats, monitor: Option<&str>) -> Durability {
+async fn streams(nats: &Nats, monitor: Option<&str>) -> Result<Durability, Unknown> {
     let mut replicas = usize::MAX;
     for name in [COMMANDS, EVENTS] {
-        match nats.jetstream().get_stream(name).await {
-            Ok(stream) => replicas = replicas.min(stream.cached_info().config.num_replicas),
-            Err(_) => return Durability::Buffered,
-        }
+        let stream = nats.jetstream().get_stream(name).await;
+        let stream = stream.map_err(|error| Unknown(error.to_string()))?;
+        replicas = replicas.min(stream.cached_info().config.num_replicas);
     }
     let synced = match monitor {
-        Some(monitor) => syncs_always(monitor).await.unwrap_or_else(|why| {
-            tracing::warn!(%why, "cannot learn whether nats-server writes through; assuming that it does not");
-            false
-        }),
-        None => false,
+        Some(monitor) => syncs_always(monitor).await.map_err(|error| Unknown(error.to_string())),
+        None => Ok(false),
     };
     match (synced, replicas) {
-        (true, _) => Durability::Fsynced,
-        (false, 3..) => Durability::Replicated,
-        (false, _) => Durability::Buffered,
+        (Ok(true), _) => Ok(Durability::Fsynced),
+        // Whatever the server does with its disk, others have it too.
+        (_, 3..) => Ok(Durability::Replicated),
+        (Ok(false), _) => Ok(Durability::Buffered),
+        (Err(why), _) => Err(why),
     }
 }
 
+/// Why durability is not known.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Unknown(String);
+
+/// Whether the server says that it is well, its streams included.
+async fn healthz(monitor: &str) -> bool {
+    let asked = async {
+        let server = client()?.get(format!("{}/healthz", monitor.trim_end_matches('/')));
+        server.send().await
+    };
+    asked.await.is_ok_and(|answer| answer.status().is_success())
+}
+
+fn client() -> Result<reqwest::Client, reqwest::Error> {
+    reqwest::Client::builder().timeout(Duration::from_secs(3)).build()
+}
+
 async fn syncs_always(monitor: &str) -> Result<bool, reqwest::Error> {
-    let server: serde_json::Value = reqwest::Client::builder()
-        .timeout(std::time::Duration::from_secs(3))
-        .build()?
+    let server: serde_json::Value = client()?
         .get(format!("{}/varz", monitor.trim_end_matches('/')))
         .send()
         .await?

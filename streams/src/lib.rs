@@ -17,7 +17,11 @@
 //! needs any more, and [`leases`] are the right to be the only one.
 //!
 //! [`store`] is the database, [`nats`] the connection, [`server`] a nats-server of our own, and
-//! [`durability`] the truth about all of them. [`oracle`] judges afterwards whether it all came true.
+//! [`durability`] the truth about all of them. [`spans`] join what many processes do into one trace.
+//! [`oracle`] judges afterwards whether it all came true.
+
+/// For who counts and tells on the floors above: the same as here, so that all of it goes to one place.
+pub use {metrics, tracing};
 
 pub mod backup;
 pub mod budgets;
@@ -44,6 +48,7 @@ pub mod retention;
 mod scan;
 pub mod schedule;
 pub mod server;
+pub mod spans;
 pub mod store;
 pub mod subject;
 pub mod tail;

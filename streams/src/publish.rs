@@ -16,8 +16,10 @@ use futures_util::future::join_all;
 use maru_schemas::envelope::Envelope;
 use serde::Deserialize;
 use tokio::sync::{mpsc, oneshot};
+use tracing::Instrument;
 
 use crate::nats::Nats;
+use crate::spans;
 
 /// From how many waiting messages on a batch pays; below, its fixed cost is more than the fsyncs.
 const BATCH_FROM: usize = 8;
@@ -91,6 +93,7 @@ struct Waiting {
 /// together is stored together.
 #[derive(Clone)]
 pub struct Publisher {
+    stream: &'static str,
     queue: mpsc::Sender<Waiting>,
 }
 
@@ -107,14 +110,27 @@ impl Publisher {
                 publish_group(&nats, stream, std::mem::take(&mut group)).await;
             }
         });
-        Self { queue }
+        Self { stream, queue }
     }
 
     /// Publishes and waits for the server's word.
     ///
     /// # Errors
     /// When the message is not known to be stored; see [`PublishError`] for what that means.
-    pub async fn publish(&self, message: Outgoing) -> Result<Published, PublishError> {
+    pub async fn publish(&self, mut message: Outgoing) -> Result<Published, PublishError> {
+        let span = spans::sending(self.stream, &mut message);
+        let sent = self.send(message).instrument(span.clone()).await;
+        match &sent {
+            Ok(published) => {
+                span.record("maru.sequence", published.seq);
+                span.record("maru.already", published.already);
+            }
+            Err(error) => spans::failed(&span, reason(error)),
+        }
+        sent
+    }
+
+    async fn send(&self, message: Outgoing) -> Result<Published, PublishError> {
         let (done, outcome) = oneshot::channel();
         self.queue
             .send(Waiting { message, done })

@@ -173,6 +173,21 @@ pub fn kind_of(room: &str, kind: &str) -> String {
     format!("maru.{room}.{kind}.v1")
 }
 
+/// A subject without what is different each time: `cmd.books.create_book.v1`. Ids and numbers in the middle
+/// become `*`.
+pub(crate) fn shape(subject: &str) -> String {
+    let is_fixed = |word: &&str| Uuid::parse_str(word).is_err() && word.parse::<u64>().is_err();
+    let words: Vec<&str> = subject.split('.').collect();
+    let last = words
+        .iter()
+        .rposition(|word| is_fixed(&word))
+        .map_or(0, |last| last + 1);
+    let shape = words[..last]
+        .iter()
+        .map(|word| if is_fixed(&word) { word } else { "*" });
+    shape.collect::<Vec<_>>().join(".")
+}
+
 /// Whether everything under `inner` lies under `outer` too.
 pub(crate) fn covers(outer: &str, inner: &str) -> bool {
     let (mut outer, mut inner) = (outer.split('.'), inner.split('.'));
@@ -230,6 +245,23 @@ mod tests {
             None
         );
         assert_eq!(Subject::parse("cmd.books.create_book.v1.nobody"), None);
+    }
+
+    #[test]
+    fn the_shape_of_a_subject_has_no_ids_in_it() {
+        let id = Uuid::from_u128(7);
+        let shape = |subject: String| shape(&subject);
+        assert_eq!(
+            shape(format!("cmd.books.create_book.v1.{id}")),
+            "cmd.books.create_book.v1"
+        );
+        assert_eq!(shape(format!("job.write_story.v1.{id}.3")), "job.write_story.v1");
+        assert_eq!(
+            shape(format!("held.write_story.{id}.v1.{id}.17")),
+            "held.write_story.*.v1"
+        );
+        assert_eq!(shape("due.tick.janitor".to_owned()), "due.tick.janitor");
+        assert_eq!(shape(id.to_string()), "");
     }
 
     #[test]

@@ -8,6 +8,7 @@
 mod ai;
 mod backup;
 mod books;
+mod collector;
 mod documents;
 mod door;
 mod heal;
@@ -28,5 +29,6 @@ mod repeats;
 mod resumed;
 mod reviews;
 mod story;
+mod traces;
 mod verify;
 mod views;

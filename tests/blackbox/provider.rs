@@ -293,6 +293,8 @@ fn streamed(inside: &Arc<Inside>, story: &str, pause: Option<usize>, breaks: boo
     }
     pieces.extend(words(after));
     pieces.push(Some(chunk(json!({}), json!("stop"))));
+    let usage = json!({ "choices": [], "usage": { "prompt_tokens": 7, "completion_tokens": 11 } });
+    pieces.push(Some(format!("data: {usage}\n\n")));
     pieces.push(Some("data: [DONE]\n\n".to_owned()));
     let left = (VecDeque::from(pieces), UnderWay(Arc::clone(inside), false));
     let body = stream::unfold(left, move |(mut pieces, mut under_way)| async move {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use maru_streams::budgets::Budgets;
 use maru_streams::contract::Context;
-use maru_streams::doctor::Place;
+use maru_streams::doctor::{Place, watch_disk};
 use maru_streams::effects::Effects;
 use maru_streams::intention::{Clock, Intend};
 use maru_streams::janitor::Keep;
@@ -24,6 +24,7 @@ use maru_streams::topology::{COMMANDS, Consumer, DEAD, EVENTS, JOBS, SCHEDULES};
 use maru_streams::views::{self as reading, View, read};
 use maru_streams::write::commands::{Commands, lane};
 use maru_streams::write::outbox::Outbox;
+use maru_streams::write::waiting;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -36,6 +37,7 @@ use crate::contexts::reviews::Reviews;
 use crate::jobs::{self, Tools};
 use crate::ports::ai::Ai;
 use crate::ports::bank::Bank;
+use crate::ports::watched::{WatchedAi, WatchedBank};
 use crate::{flows, views};
 
 /// Deciding is quick. Below twelve writers at once the database does not wait to form groups.
@@ -116,8 +118,8 @@ impl House {
             effects: Effects::new(parts.store.clone()),
             partials: Partials::new(parts.store.clone(), parts.nats.clone()),
             images: Images::new(parts.nats.clone()),
-            ai: Arc::clone(&parts.ai),
-            bank: Arc::clone(&parts.bank),
+            ai: Arc::new(WatchedAi(Arc::clone(&parts.ai))),
+            bank: Arc::new(WatchedBank(Arc::clone(&parts.bank))),
             bank_timeout: parts.bank_timeout,
         };
         let mut lanes = vec![
@@ -245,7 +247,19 @@ impl House {
             stop.clone(),
         )));
         let leases = Leases::new(self.parts.store.clone());
-        tasks.push(tokio::spawn(budgets.sweep(leases, stop.clone())));
+        tasks.push(tokio::spawn(budgets.clone().sweep(leases, stop.clone())));
+        let metered = jobs::all().into_iter().filter(|kind| kind.policy.metered);
+        tasks.push(tokio::spawn(
+            budgets.count(metered.map(|kind| kind.name).collect(), stop.clone()),
+        ));
+        tasks.push(tokio::spawn(waiting::watch(
+            self.parts.store.clone(),
+            self.parts.clock.clone(),
+            stop.clone(),
+        )));
+        if let Some(data) = self.place.data {
+            tasks.push(tokio::spawn(watch_disk(data, stop.clone())));
+        }
         let (nats, store) = (self.parts.nats.clone(), self.parts.store.clone());
         tasks.push(tokio::spawn(reading::watch(nats, store, watched, stop.clone())));
         tasks.push(tokio::spawn(ticks.wind(stop.clone())));

@@ -2,7 +2,10 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
 
 use super::{Finding, Grade, Place, above};
 use crate::lanes::fill;
@@ -33,6 +36,25 @@ pub(super) async fn examine(nats: &Nats, place: &Place) -> Vec<Finding> {
     findings.push(files());
     findings.extend(memory());
     findings
+}
+
+/// How often the disk is looked at for the metrics.
+const LOOK_EVERY: Duration = Duration::from_secs(15);
+
+/// Exports how much room the file system with this folder has, until told to stop.
+pub async fn watch_disk(data: PathBuf, stop: CancellationToken) {
+    loop {
+        match rustix::fs::statvfs(&data) {
+            Ok(disk) => {
+                metrics::gauge!("maru_disk_free_bytes").set((disk.f_bavail * disk.f_frsize) as f64);
+                metrics::gauge!("maru_disk_size_bytes").set((disk.f_blocks * disk.f_frsize) as f64);
+            }
+            Err(error) => tracing::debug!(%error, "the disk cannot be looked at"),
+        }
+        if stop.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_none() {
+            return;
+        }
+    }
 }
 
 /// Whether the streams can become as large as they were promised.

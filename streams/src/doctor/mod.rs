@@ -6,6 +6,8 @@
 mod machine;
 mod servers;
 
+pub use machine::watch_disk;
+
 use std::path::PathBuf;
 
 use serde::Serialize;

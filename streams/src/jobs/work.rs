@@ -4,9 +4,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tracing::Instrument;
+use tracing::field::{Empty, display};
+use tracing::{Instrument, Span};
 
 use super::dead::bury;
+use super::delivery::Delivery;
 use super::lane::Shared;
 use super::lease::Lease;
 use super::opened::{Opened, as_job, open};
@@ -14,20 +16,14 @@ use super::policy::{LONGEST, wait_out};
 use super::run::run;
 use super::verdict::{Reason, Verdict};
 use super::{attempts, back, canary, redo, settle};
+use crate::spans;
+use crate::topology::{COMMANDS, EVENTS};
 
 pub(super) async fn work(shared: Arc<Shared>, lease: Lease) {
     let started = Instant::now();
     let mut opened = open(&shared, &lease).await;
-    let span = match opened.delivery() {
-        Some(delivery) => tracing::info_span!(
-            "work",
-            lane = %shared.name,
-            id = %delivery.envelope.id,
-            correlation = %delivery.envelope.correlation,
-            attempt = delivery.attempt,
-        ),
-        None => tracing::info_span!("work", lane = %shared.name, seq = lease.ticket.0),
-    };
+    let (known, traced) = spans_of(&shared, &lease, &opened);
+    let process = traced.clone();
     async {
         let verdict = match &mut opened.work {
             Ok(_) if opened.is_behind => Verdict::Poison(Reason::new(
@@ -43,14 +39,70 @@ pub(super) async fn work(shared: Arc<Shared>, lease: Lease) {
         // From here on the handler's work is over: the next message may begin while this one is settled.
         lease.free_slot();
         let lane = shared.name.clone();
+        mark(&process, &verdict);
         tracing::debug!(verdict = verdict.label(), "worked");
         metrics::counter!("maru_lane_messages_total", "lane" => lane.clone(), "verdict" => verdict.label())
             .increment(1);
         metrics::histogram!("maru_lane_handler_seconds", "lane" => lane).record(started.elapsed());
         conclude(&shared, &lease, &opened, verdict).await;
     }
-    .instrument(span)
+    .instrument(known)
+    .instrument(traced)
     .await;
+}
+
+/// What the lines of the log about a message say of it, and its span in the trace that it belongs to. A canary
+/// belongs to none.
+fn spans_of(shared: &Shared, lease: &Lease, opened: &Opened) -> (Span, Span) {
+    let Some(Delivery {
+        subject,
+        envelope,
+        attempt,
+        ..
+    }) = opened.delivery().map(AsRef::as_ref)
+    else {
+        let known = tracing::info_span!("work", lane = %shared.name, seq = lease.ticket.0);
+        return (known, Span::none());
+    };
+    let known = tracing::info_span!(
+        "work",
+        lane = %shared.name,
+        requestId = %envelope.correlation,
+        traceId = Empty,
+        commandId = Empty,
+        messageId = %envelope.id,
+        attempt,
+    );
+    let traced = if canary::is_canary(envelope) {
+        Span::none()
+    } else {
+        spans::processing(shared.stream, &shared.name, subject, envelope, *attempt)
+    };
+    let here = spans::of(&traced);
+    let context = here.as_deref().or(envelope.traceparent.as_deref());
+    if let Some(trace) = context.and_then(spans::trace_id) {
+        known.record("traceId", trace);
+    }
+    let command = match shared.stream {
+        COMMANDS => Some(envelope.id),
+        EVENTS => envelope.causation,
+        _ => None,
+    };
+    if let Some(command) = command {
+        known.record("commandId", display(command));
+    }
+    (known, traced)
+}
+
+/// Notes in the trace what became of it.
+fn mark(process: &Span, verdict: &Verdict) {
+    process.record("maru.verdict", verdict.label());
+    match verdict {
+        Verdict::Later(reason) | Verdict::Retry { reason, .. } | Verdict::Poison(reason) => {
+            spans::failed(process, reason.code);
+        }
+        Verdict::Done | Verdict::Already | Verdict::Snooze(..) | Verdict::Hold(_) | Verdict::Refuse(_) => {}
+    }
 }
 
 async fn conclude(shared: &Shared, lease: &Lease, opened: &Opened, verdict: Verdict) {

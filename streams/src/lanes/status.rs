@@ -104,6 +104,9 @@ pub struct StreamStatus {
     pub max_bytes: Option<u64>,
     /// How full it is, from 0 to 1.
     pub fill: Option<f64>,
+    /// The newest sequence; for the metrics.
+    #[serde(skip)]
+    pub last_sequence: u64,
 }
 
 /// How it stands now. `views` are the ones to tell of.
@@ -159,7 +162,7 @@ pub async fn status(
     })
 }
 
-fn seconds_between(earlier: Timestamp, later: Timestamp) -> f64 {
+pub(super) fn seconds_between(earlier: Timestamp, later: Timestamp) -> f64 {
     later.duration_since(earlier).as_secs_f64().max(0.0)
 }
 
@@ -180,7 +183,7 @@ fn health(seen: &Seen, now: Timestamp) -> Health {
 }
 
 /// When the oldest message that is not settled was stored.
-async fn oldest(nats: &Nats, seen: &Seen) -> Result<Option<Timestamp>, TopologyError> {
+pub(super) async fn oldest(nats: &Nats, seen: &Seen) -> Result<Option<Timestamp>, TopologyError> {
     if seen.left() == 0 {
         return Ok(None);
     }
@@ -225,6 +228,7 @@ pub(crate) async fn fill(nats: &Nats) -> Result<Vec<StreamStatus>, TopologyError
             bytes: info.state.bytes,
             max_bytes,
             fill: max_bytes.map(|most| info.state.bytes as f64 / most as f64),
+            last_sequence: info.state.last_sequence,
         });
     }
     Ok(all)

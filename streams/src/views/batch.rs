@@ -6,6 +6,7 @@ use async_nats::jetstream::Message;
 use maru_schemas::envelope::Envelope;
 use serde_json::Value;
 use surrealdb::types::{RecordId, SurrealValue};
+use tracing::{Instrument, Span};
 
 use super::chain::{LINK, reach};
 use super::plan::{Stage, row};
@@ -13,6 +14,7 @@ use super::reader::{BATCH, ReadError, Reading};
 use super::rows::FoldError;
 use super::view::{Role, View};
 use crate::jobs::Delivery;
+use crate::spans;
 use crate::store::{StoreError, Tx, retry};
 use crate::subject::Subject;
 
@@ -44,16 +46,31 @@ impl Reading<'_> {
     /// Folds what has come, no further than `upto`. Should an event not be to be folded, those before
     /// it are all the same.
     pub(super) async fn step(&mut self, upto: u64) -> Result<(), ReadError> {
-        let started = Instant::now();
         let batch = self.batch(upto)?;
-        let Err((nth, source)) = self.fold(&batch).await else {
-            return self.commit(&batch, started).await;
+        let ours = batch.iter().filter(|event| matches!(event.what, What::Ours(_))).count();
+        let span = match ours {
+            0 => Span::none(),
+            _ => spans::folding(self.view.name(), ours),
+        };
+        let stepped = self.step_through(&batch, &span).instrument(span.clone()).await;
+        match &stepped {
+            Err(ReadError::Fold { .. }) => spans::failed(&span, "cannot_be_folded"),
+            Err(_) => spans::failed(&span, "not_committed"),
+            Ok(()) => {}
+        }
+        stepped
+    }
+
+    async fn step_through(&mut self, batch: &[Event], span: &Span) -> Result<(), ReadError> {
+        let started = Instant::now();
+        let Err((nth, source)) = self.fold(batch).await else {
+            return self.show(batch, started, span).await;
         };
         let seq = batch[nth].seq;
         if nth > 0 {
             let before = &batch[..nth];
             match self.fold(before).await {
-                Ok(()) => self.commit(before, started).await?,
+                Ok(()) => self.show(before, started, span).await?,
                 Err((nth, source)) => {
                     return Err(ReadError::Fold {
                         seq: batch[nth].seq,
@@ -139,6 +156,29 @@ impl Reading<'_> {
             self.view.fold(event, &mut self.rows).await?;
         }
         Ok(())
+    }
+
+    /// Commits it, so that people see it. Each event's trace ends there, unless it is a version that nobody reads
+    /// yet: that one folds everything there ever was.
+    async fn show(&mut self, batch: &[Event], started: Instant, span: &Span) -> Result<(), ReadError> {
+        let mut shown = Vec::new();
+        if spans::are_kept() && self.role == Role::Read {
+            for event in batch {
+                if let What::Ours(event) = &event.what
+                    && event.envelope.traceparent.is_some()
+                {
+                    spans::link(span, event.envelope.traceparent.as_deref());
+                    let show = spans::showing(self.view.name(), event.seq, &event.envelope);
+                    spans::link(&show, spans::of(span).as_deref());
+                    shown.push(show);
+                }
+            }
+        }
+        let committed = self.commit(batch, started).await;
+        if committed.is_err() {
+            shown.iter().for_each(|show| spans::failed(show, "not_committed"));
+        }
+        committed
     }
 
     async fn commit(&mut self, batch: &[Event], started: Instant) -> Result<(), ReadError> {

@@ -9,12 +9,14 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use maru_schemas::outcome::Outcome;
+use tracing::Instrument;
 
 use super::outbox::Outbox;
 use super::transact::transact;
 use crate::contract::{CommandOf, Context};
 use crate::jobs::{Delivery, Handler, Verdict};
 use crate::nats::Nats;
+use crate::spans;
 use crate::store::Store;
 
 /// The lane that takes a context's commands.
@@ -48,10 +50,16 @@ impl<C: Context> Commands<C> {
             Ok(command) => command,
             Err(verdict) => return verdict,
         };
-        let committed = match transact::<C>(&self.store, &delivery.envelope, &command).await {
+        let span = spans::transaction(C::NAME);
+        let committed = transact::<C>(&self.store, &delivery.envelope, &command);
+        let committed = match committed.instrument(span.clone()).await {
             Ok(committed) => committed,
-            Err(error) => return Verdict::later(error),
+            Err(error) => {
+                spans::failed(&span, "not_committed");
+                return Verdict::later(error);
+            }
         };
+        drop(span);
         let sequences = match self.outbox.publish(&committed.pending).await {
             Ok(sequences) => sequences,
             // The events stay in the outbox; this command's redelivery or the sweeper brings them out.

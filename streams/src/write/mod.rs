@@ -7,11 +7,13 @@
 //! ```
 //!
 //! [`transact`] decides and commits, [`inbox`] remembers what became of it, [`outbox`] carries the events to the stream in the order of their
-//! versions, and [`commands`] is the lane's handler that does one after the other. A crash between any
+//! versions, [`waiting`] says for how long they waited, and [`commands`] is the lane's handler that does one after the other. A crash between any
 //! two steps is mended by the redelivery, by the next command of the same aggregate, or by the sweeper.
 
 mod clear;
 pub mod commands;
 pub mod inbox;
 pub mod outbox;
+pub mod states;
 pub mod transact;
+pub mod waiting;

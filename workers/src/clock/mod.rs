@@ -4,6 +4,7 @@
 //! it. All of it may be done twice without harm.
 
 pub mod images;
+mod money;
 mod tokens;
 
 use std::sync::Arc;
@@ -38,7 +39,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// Everything that comes round. The nightly ones come one after the other, in UTC.
-const ROUNDS: [Round; 4] = [
+const ROUNDS: [Round; 5] = [
     // Often, and at once after a start: a full stream refuses people.
     Round {
         tick: Tick {
@@ -48,6 +49,16 @@ const ROUNDS: [Round; 4] = [
             missed: Missed::RunOnce,
         },
         run: |clockwork| async { clockwork.janitor().sweep().await.map_err(|error| reason(&error)) }.boxed(),
+    },
+    // Money that does not add up is somebody's.
+    Round {
+        tick: Tick {
+            name: "money",
+            every: money::EVERY,
+            at: MINUTE,
+            missed: Missed::RunOnce,
+        },
+        run: |clockwork| money::compare(clockwork).boxed(),
     },
     Round {
         tick: Tick {

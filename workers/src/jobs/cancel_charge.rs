@@ -11,7 +11,7 @@ use maru_streams::intention::Intention;
 use maru_streams::jobs::{Delivery, Policy, Verdict};
 
 use super::refund::payment;
-use super::{Kind, Outcome, Tools, bank_verdict, in_time, misplaced};
+use super::{Kind, Outcome, Tools, bank_verdict, in_time, misplaced, moved};
 
 /// The kind. It is somebody's money: tried for longer than anything else.
 pub const KIND: Kind = Kind {
@@ -36,7 +36,8 @@ pub const KIND: Kind = Kind {
 };
 
 async fn run(tools: &Tools, id: PaymentId) -> Outcome {
-    if !matches!(payment(tools, id).await?.status, Status::Approved | Status::Failed) {
+    let payment = payment(tools, id).await?;
+    if !matches!(payment.status, Status::Approved | Status::Failed) {
         return Ok(Vec::new());
     }
     let charged = match tools
@@ -51,6 +52,9 @@ async fn run(tools: &Tools, id: PaymentId) -> Outcome {
                 .await
                 .map_err(|error| bank_verdict(&error))?;
             tools.effects.done(&effect, &charged).await.map_err(Verdict::later)?;
+            if charged {
+                moved("cancelled", payment.amount);
+            }
             charged
         }
     };

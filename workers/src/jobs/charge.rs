@@ -11,7 +11,7 @@ use maru_streams::effects::Begun;
 use maru_streams::intention::Intention;
 use maru_streams::jobs::{Delivery, Policy, Verdict};
 
-use super::{Kind, Outcome, Tools, bank_verdict, in_time, misplaced};
+use super::{Kind, Outcome, Tools, bank_verdict, in_time, misplaced, moved};
 use crate::jobs::refund::payment;
 use crate::ports::bank::{Answer, Charge};
 
@@ -50,6 +50,9 @@ async fn run(tools: &Tools, id: PaymentId) -> Outcome {
             match in_time(tools, tools.bank.charge(charge)).await {
                 Ok(answer) => {
                     tools.effects.done(&effect, &answer).await.map_err(Verdict::later)?;
+                    if answer == Answer::Approved {
+                        moved("charged", payment.amount);
+                    }
                     answer
                 }
                 // Not noted as failed: it may have been made. The ledger goes on saying "begun".

@@ -22,6 +22,7 @@ use maru_schemas::message::Message;
 use maru_streams::effects::Effects;
 use maru_streams::intention::{Intend, Intention};
 use maru_streams::jobs::{Delivery, Handler, Lane, Policy, Reason, Verdict};
+use maru_streams::metrics;
 use maru_streams::objects::Images;
 use maru_streams::partial::Partials;
 use maru_streams::store::Store;
@@ -222,6 +223,11 @@ async fn in_time<T>(tools: &Tools, asked: impl Future<Output = Result<T, NoAnswe
     tokio::time::timeout(tools.bank_timeout, asked)
         .await
         .map_err(|_| NoAnswer("no answer in time".to_owned()))?
+}
+
+/// Counts money that has moved, once the bank's answer is noted.
+fn moved(movement: &'static str, won: u32) {
+    metrics::counter!("maru_money_won_total", "movement" => movement).increment(won.into());
 }
 
 /// A job whose lane's kind does not fit its body.

@@ -9,7 +9,7 @@ use maru_streams::effects::Begun;
 use maru_streams::intention::Intention;
 use maru_streams::jobs::{Delivery, Policy, Reason, Verdict};
 
-use super::{Kind, Outcome, Tools, bank_verdict, in_time, misplaced};
+use super::{Kind, Outcome, Tools, bank_verdict, in_time, misplaced, moved};
 
 /// The kind.
 pub const KIND: Kind = Kind {
@@ -42,7 +42,8 @@ pub(super) async fn payment(tools: &Tools, id: PaymentId) -> Result<Payment, Ver
 }
 
 async fn run(tools: &Tools, id: PaymentId, purchase: PurchaseId) -> Outcome {
-    if payment(tools, id).await?.status != Status::Approved {
+    let payment = payment(tools, id).await?;
+    if payment.status != Status::Approved {
         // Given back already, or never taken: there is nothing to do, but the purchase must not wait.
         return Ok(keep(id, purchase));
     }
@@ -53,6 +54,7 @@ async fn run(tools: &Tools, id: PaymentId, purchase: PurchaseId) -> Outcome {
                 .await
                 .map_err(|error| bank_verdict(&error))?;
             tools.effects.done(&effect, &()).await.map_err(Verdict::later)?;
+            moved("refunded", payment.amount);
         }
     }
     Ok(vec![Intention::command::<Payments>(

@@ -6,3 +6,4 @@ pub mod bank;
 pub mod openai;
 pub mod sandbox;
 pub mod sketch;
+pub(crate) mod watched;

@@ -6,6 +6,7 @@
 mod sending;
 mod story;
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use async_openai::Client;
@@ -21,6 +22,7 @@ use serde_json::{Value, json};
 
 use self::sending::{Busy, Once, Streamed};
 use super::ai::{Ai, AiError, ImageBrief, Piece, StoryBrief};
+use super::watched::tokens;
 
 const PAINTER: &str = "A children's picture-book illustration, warm and friendly, soft colours, suited to \
 seven-year-olds. No text, no letters. ";
@@ -55,6 +57,8 @@ pub struct OpenAi {
     /// Without a time for the whole answer: a story takes as long as its pieces keep coming.
     streaming: Client<OpenAIConfig>,
     settings: OpenAiSettings,
+    /// Whether the server says what a streamed story cost; nobody knows before the first one.
+    counts_tokens: OnceLock<bool>,
 }
 
 impl OpenAi {
@@ -73,6 +77,7 @@ impl OpenAi {
             client: Client::with_config(config.clone()).with_http_service(whole),
             streaming: Client::with_config(config).with_http_service(streamed),
             settings,
+            counts_tokens: OnceLock::new(),
         })
     }
 
@@ -89,6 +94,8 @@ impl OpenAi {
             request["response_format"] = "b64_json".into();
         }
         let answer: Value = self.client.images().generate_byot(request).await.map_err(read_error)?;
+        let usage = &answer["usage"];
+        tokens("image", usage["input_tokens"].as_u64(), usage["output_tokens"].as_u64());
         let encoded = answer["data"][0]["b64_json"]
             .as_str()
             .ok_or_else(|| AiError::Unusable("there is no base64 image in it".to_owned()))?;

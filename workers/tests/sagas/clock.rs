@@ -1,11 +1,15 @@
 use std::time::Duration;
 
-use maru_schemas::ids::MemberId;
+use maru_schemas::envelope::Actor;
+use maru_schemas::ids::{MemberId, PaymentId};
 use maru_schemas::members::Login;
+use maru_schemas::payments::{self, Payment, Payments, TestCard};
+use maru_schemas::purchases;
 use maru_streams::desk::Desk;
 use maru_streams::janitor::Keep;
 use maru_streams::objects::Images;
 use maru_streams::store::Key;
+use maru_streams::testing::until;
 use maru_workers::clock::Clockwork;
 use serde_json::json;
 use uuid::Uuid;
@@ -42,6 +46,30 @@ async fn an_image_that_no_edition_names_is_taken_away_and_every_other_stays() {
     assert_eq!(images.get(&orphan).await.unwrap(), None);
     assert!(images.get(&shown).await.unwrap().is_some());
     assert!(images.get(&stranger).await.unwrap().is_some());
+    village.ends_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn money_that_brought_nobody_a_book_is_found_once_the_word_about_it_is_not_under_way_any_more() {
+    let village = Village::new(|lane| lane).await;
+    let (sold, _) = village.buy(village.published(1).await, "buy", TestCard::Approved).await;
+    village.becomes(sold, purchases::Status::Completed).await;
+    let (id, nothing) = (PaymentId(Uuid::from_u128(50)), Uuid::from_u128(51));
+    let ask = payments::Command::RequestPayment {
+        reference: nothing,
+        member: MemberId(Uuid::from_u128(52)),
+        amount: 10,
+        card: TestCard::Approved,
+    };
+    village.ask::<Payments>(Actor::System, id, "ask", &ask).await;
+    until("the money is taken", async || {
+        let payment: Option<(u64, Payment)> = village.world.store.state(payments::CONTEXT, id).await.unwrap();
+        payment.is_some_and(|(_, payment)| payment.status == payments::Status::Approved)
+    })
+    .await;
+    assert_eq!(run(&village, "money").await, 0, "it was changed just now");
+    village.world.clock.advance(Duration::from_secs(16 * 60));
+    assert_eq!(run(&village, "money").await, 1);
     village.ends_well().await;
 }
 

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use super::sending::Whole;
 use super::{OpenAi, read_error};
 use crate::ports::ai::{AiError, Piece, StoryBrief};
+use crate::ports::watched::tokens;
 
 /// For whom stories are; the language follows what the author wrote.
 const STORYTELLER: &str = "You write picture books for seven-year-old children in Korea. \
@@ -23,6 +24,9 @@ seven-year-old knows. Write in the language of the title and synopsis. Answer wi
 /// Behind what the model is told to have said so far.
 const GO_ON: &str = "You were interrupted. Go on exactly where your text stops, with the very next character, \
 up to the end of the story. Repeat nothing of it, and add no remarks.";
+
+/// How long one waits for what a story cost, when all of it is there.
+const AFTERWORD: Duration = Duration::from_millis(500);
 
 impl OpenAi {
     pub(super) fn story<'a>(&'a self, brief: &'a StoryBrief, so_far: &'a str) -> BoxStream<'a, Result<Piece, AiError>> {
@@ -46,12 +50,37 @@ impl OpenAi {
             messages.push(json!({ "role": "assistant", "content": so_far }));
             messages.push(json!({ "role": "user", "content": GO_ON }));
         }
-        let request = json!({
+        // What it cost is said at the end by who is asked for that, and refused by who does not know the question.
+        let counts = self.counts_tokens.get().copied();
+        let told = self.tell(&messages, counts.unwrap_or(true)).await;
+        match (told, counts) {
+            (Err(AiError::Refused(_)), None) => {
+                let told = self.tell(&messages, false).await?;
+                let _ = self.counts_tokens.set(false);
+                Ok(told)
+            }
+            (Ok(told), None) => {
+                let _ = self.counts_tokens.set(true);
+                Ok(told)
+            }
+            (told, Some(_)) | (told @ Err(_), None) => told,
+        }
+    }
+
+    async fn tell(
+        &self,
+        messages: &[Value],
+        counts_tokens: bool,
+    ) -> Result<BoxStream<'static, Result<Piece, AiError>>, AiError> {
+        let mut request = json!({
             "model": self.settings.story_model,
             "max_tokens": self.settings.story_max_tokens,
             "messages": messages,
             "stream": true,
         });
+        if counts_tokens {
+            request["stream_options"] = json!({ "include_usage": true });
+        }
         let chat = self.streaming.chat();
         let asked = chat.create_stream_byot::<_, Value>(request);
         match timeout(self.settings.timeout, asked).await.map_err(|_| silent())? {
@@ -68,24 +97,62 @@ impl OpenAi {
 /// The words of the chunks, up to the one that says why it is the last. A stream that ends without was
 /// cut off on the way.
 fn pieces(chunks: StreamResponse<Value>, silence: Duration) -> impl Stream<Item = Result<Piece, AiError>> {
-    stream::try_unfold((chunks, false), move |(mut chunks, mut is_whole)| async move {
-        while !is_whole {
-            let chunk = timeout(silence, chunks.next()).await.map_err(|_| silent())?;
-            let chunk = chunk.ok_or_else(broke_off)?.map_err(read_error)?;
-            let choice = &chunk["choices"][0];
-            declined(choice, &choice["delta"])?;
-            is_whole = choice["finish_reason"].is_string();
-            if let Some(words) = choice["delta"]["content"].as_str().filter(|words| !words.is_empty()) {
-                return Ok(Some((Piece::Words(words.to_owned()), (chunks, is_whole))));
+    let cost = Cost::default();
+    stream::try_unfold(
+        (chunks, false, cost),
+        move |(mut chunks, mut is_whole, mut cost)| async move {
+            while !is_whole {
+                let chunk = timeout(silence, chunks.next()).await.map_err(|_| silent())?;
+                let chunk = chunk.ok_or_else(broke_off)?.map_err(read_error)?;
+                cost.hear(&chunk);
+                let choice = &chunk["choices"][0];
+                declined(choice, &choice["delta"])?;
+                is_whole = choice["finish_reason"].is_string();
+                if let Some(words) = choice["delta"]["content"].as_str().filter(|words| !words.is_empty()) {
+                    return Ok(Some((Piece::Words(words.to_owned()), (chunks, is_whole, cost))));
+                }
             }
-        }
-        Ok(None)
-    })
+            // Behind the last words comes what they cost, from who says it. The story does not wait for it for long.
+            while cost.is_unknown()
+                && let Ok(Some(Ok(chunk))) = timeout(AFTERWORD, chunks.next()).await
+            {
+                cost.hear(&chunk);
+            }
+            cost.count();
+            Ok(None)
+        },
+    )
+}
+
+/// What a story cost in tokens, as far as the provider says. Some say it with each chunk, and the last counts.
+#[derive(Default)]
+struct Cost {
+    input: Option<u64>,
+    output: Option<u64>,
+}
+
+impl Cost {
+    fn hear(&mut self, chunk: &Value) {
+        let usage = &chunk["usage"];
+        self.input = usage["prompt_tokens"].as_u64().or(self.input);
+        self.output = usage["completion_tokens"].as_u64().or(self.output);
+    }
+
+    const fn is_unknown(&self) -> bool {
+        self.input.is_none() && self.output.is_none()
+    }
+
+    fn count(&self) {
+        tokens("story", self.input, self.output);
+    }
 }
 
 fn in_one_piece(answer: &str) -> Result<Piece, AiError> {
     let answer: Value = serde_json::from_str(answer)
         .map_err(|_| AiError::Unusable("it is not the JSON that was asked for".to_owned()))?;
+    let mut cost = Cost::default();
+    cost.hear(&answer);
+    cost.count();
     let choice = &answer["choices"][0];
     declined(choice, &choice["message"])?;
     let story = choice["message"]["content"].as_str().unwrap_or_default();
