@@ -11,10 +11,10 @@ BENCH_PROFILE ?= release
 # The split form's tests bring their own database server; lints share what they build.
 WITH_DATABASE := --features maru/database
 
-.PHONY: help setup run test lint fmt bench docs story clean
+.PHONY: help setup run test test-split lint fmt bench docs story clean
 
 help: ## Say what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile
 
 setup: ## Fetch nats-server into .maru/bin, unless a good one is there
 	@tools/fetch-nats-server
@@ -25,6 +25,11 @@ run: setup ## Build and run everything in one process (PROFILE=release, ARGS="â€
 test: setup ## Run every test, with cargo-nextest if it is installed
 	@if cargo nextest --version >/dev/null 2>&1; then set -- nextest run; else set -- test; fi; \
 	echo "cargo $$* --workspace $(WITH_DATABASE)"; cargo "$$@" --workspace $(WITH_DATABASE)
+
+test-split: setup ## Run the black-box tests on gateways, workers, database and nats-server apart
+	@if cargo nextest --version >/dev/null 2>&1; then set -- nextest run -E 'binary(blackbox) - test(/^split::/)'; \
+	else set -- test --test blackbox; more='-- --test-threads=1 --skip split::'; fi; \
+	export MARU_TEST_FORM=split; cargo "$$@" --workspace $(WITH_DATABASE) $$more
 
 lint: ## Check format, lints and dependencies; what is not installed is left out and said
 	@if cargo fmt --version >/dev/null 2>&1; then cargo fmt --all --check; \

@@ -120,7 +120,11 @@ impl Budgets {
                 .into_future()
         };
         // So many more, asked for twice, would be twice as many.
-        let written = if add { retry_collisions(run).await? } else { retry(run).await? };
+        let written = if add {
+            retry_collisions(run).await?
+        } else {
+            retry(run).await?
+        };
         match written {
             Tx::Done(_) => self.let_go(kind, member).await,
             other => Err(StoreError::from(other).into()),

@@ -19,8 +19,8 @@ mod migrate;
 mod outcome;
 mod snapshot;
 
-pub use outcome::{StoreError, Tx, classify};
 pub(crate) use db::Db;
+pub use outcome::{StoreError, Tx, classify};
 pub(crate) use snapshot::Snapshot;
 
 /// The database, shared.

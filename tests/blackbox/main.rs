@@ -1,14 +1,17 @@
 //! Maru from the outside: the real binary, a data folder of its own for every test, and HTTP.
 //!
-//! `house` starts and stops it, `provider` is the AI on the other side; the other files tell what
+//! `house` starts and stops it (`form` says in how many processes), `provider` is the AI on the other side; the other files tell what
 //! people see. Nothing here knows how Maru is built, but `planted`, which is one with a bug for `verify` to find.
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that fails says where")]
 
 mod ai;
 mod books;
+mod cluster;
 mod documents;
 mod door;
+mod doors;
+mod form;
 mod heal;
 mod house;
 mod kill;
@@ -26,6 +29,8 @@ mod refused_starts;
 mod repeats;
 mod resumed;
 mod reviews;
+mod split;
 mod story;
+mod streams;
 mod verify;
 mod views;

@@ -124,7 +124,9 @@ impl<'a> IntoFuture for Query<'a> {
 }
 
 async fn ask(db: &Surreal<Any>, text: Cow<'_, str>, variables: Vec<Value>) -> surrealdb::Result<IndexedResults> {
-    let query = variables.into_iter().fold(db.query(text), |query, value| query.bind(value));
+    let query = variables
+        .into_iter()
+        .fold(db.query(text), |query, value| query.bind(value));
     query.await
 }
 
