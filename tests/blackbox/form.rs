@@ -148,15 +148,10 @@ impl Servers {
         }
     }
 
-    pub async fn stop(&self) {
+    pub fn stop(&self) {
         match self {
             Self::Kept => {}
-            Self::One(running, _) => {
-                let server = running.lock().expect("a lock").take();
-                tokio::task::spawn_blocking(move || drop(server))
-                    .await
-                    .expect("a thread");
-            }
+            Self::One(running, _) => drop(running.lock().expect("a lock").take()),
             Self::Three(cluster) => cluster.stop(),
         }
     }

@@ -1,6 +1,5 @@
 //! A Maru of the test's own, and the people who use it.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::{Arc, Mutex};
@@ -229,7 +228,7 @@ impl House {
         for process in &self.processes {
             process.kill();
         }
-        self.servers.stop().await;
+        self.servers.stop();
     }
 
     pub fn kill_nats(&self) {
@@ -255,7 +254,7 @@ impl House {
                 }
             }
         }
-        self.servers.stop().await;
+        self.servers.stop();
         worst
     }
 
@@ -263,7 +262,7 @@ impl House {
         self.log.lock().expect("a lock").clone()
     }
 
-    fn last_words(&self) -> String {
+    pub fn last_words(&self) -> String {
         let log: Vec<String> = self
             .log()
             .into_iter()
@@ -347,29 +346,6 @@ impl House {
         pages
     }
 
-    /// Waits until nothing is left to do anywhere. What a crash left unsettled comes again after half a minute.
-    pub async fn settles(&self) {
-        let until = Instant::now() + Duration::from_secs(70);
-        loop {
-            let left: BTreeMap<_, _> = self
-                .streams()
-                .await
-                .left
-                .into_iter()
-                .filter(|(_, left)| *left > 0)
-                .collect();
-            if left.is_empty() && self.metric("maru_lane_in_flight", &[]).await == 0.0 {
-                return;
-            }
-            assert!(
-                Instant::now() < until,
-                "something is left for ever: {left:?}\n{}",
-                self.last_words()
-            );
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    }
-
     /// Nothing is left to do, nothing was given up, nothing was complained of.
     pub async fn ends_well(&self) {
         self.settles().await;
@@ -401,6 +377,7 @@ impl Drop for House {
         for pid in grandchildren {
             signal(pid, Signal::KILL);
         }
+        self.servers.stop();
         if std::thread::panicking() {
             eprintln!("the last of the log:\n{}", self.last_words());
         }

@@ -3,8 +3,6 @@
 //!
 //! `make test-split` runs all other tests in this form too.
 
-#![cfg(feature = "database")]
-
 use std::time::{Duration, Instant};
 
 use reqwest::Method;
@@ -38,6 +36,8 @@ fn allow_outages(house: &House) {
         "could not be",
         "cannot be",
         "does not answer",
+        // The SDK's word for an answer that came after its asker had gone.
+        "Failed to send query results to channel",
         "away",
     ] {
         house.allow(words);
@@ -82,7 +82,7 @@ async fn takes_work(house: &House) -> bool {
         let port = process.metrics.unwrap_or_default();
         for probe in ["livez", "readyz"] {
             let asked = house.http.get(format!("http://127.0.0.1:{port}/{probe}")).send().await;
-            if asked.is_ok_and(|answer| answer.status() != 200) {
+            if !asked.is_ok_and(|answer| answer.status() == 200) {
                 return false;
             }
         }
@@ -91,6 +91,10 @@ async fn takes_work(house: &House) -> bool {
 }
 
 #[tokio::test]
+#[cfg_attr(
+    not(feature = "database"),
+    ignore = "without the database server's library there is nothing to split off"
+)]
 async fn a_book_goes_from_sign_up_to_refund_through_two_doors_and_two_of_each_worker() {
     let house = House::split(&[]).await;
     let (mina, juno) = (house.author("mina").await, house.reader("juno").await);
@@ -117,6 +121,10 @@ async fn a_book_goes_from_sign_up_to_refund_through_two_doors_and_two_of_each_wo
 }
 
 #[tokio::test]
+#[cfg_attr(
+    not(feature = "database"),
+    ignore = "without the database server's library there is nothing to split off"
+)]
 async fn while_the_database_is_away_the_door_takes_in_and_says_so_and_all_is_done_when_it_is_back() {
     let house = House::split(&[]).await;
     allow_outages(&house);
@@ -182,6 +190,10 @@ async fn while_the_database_is_away_the_door_takes_in_and_says_so_and_all_is_don
 }
 
 #[tokio::test]
+#[cfg_attr(
+    not(feature = "database"),
+    ignore = "without the database server's library there is nothing to split off"
+)]
 async fn while_nats_is_away_people_read_and_nothing_is_taken_in() {
     let house = House::split(&[]).await;
     allow_outages(&house);
@@ -227,6 +239,10 @@ async fn while_nats_is_away_people_read_and_nothing_is_taken_in() {
 }
 
 #[tokio::test]
+#[cfg_attr(
+    not(feature = "database"),
+    ignore = "without the database server's library there is nothing to split off"
+)]
 async fn each_process_is_lost_under_load_and_nothing_is_lost_or_done_twice() {
     let mut siege = Siege::on(House::split(&[]).await, 6).await;
     allow_outages(&siege.house);
@@ -265,6 +281,10 @@ async fn each_process_is_lost_under_load_and_nothing_is_lost_or_done_twice() {
 }
 
 #[tokio::test]
+#[cfg_attr(
+    not(feature = "database"),
+    ignore = "without the database server's library there is nothing to split off"
+)]
 async fn a_cluster_loses_each_of_its_three_servers_under_load_and_nothing_with_them() {
     let mut siege = Siege::on(House::clustered().await, 3).await;
     allow_outages(&siege.house);

@@ -1,6 +1,7 @@
 //! The streams of a house as its nats-server tells of them, without asking Maru.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -61,5 +62,28 @@ impl House {
             "nats-server tells of too few consumers: {told}"
         );
         streams
+    }
+
+    /// Waits until nothing is left to do anywhere. What a crash left unsettled comes again after half a minute.
+    pub async fn settles(&self) {
+        let until = Instant::now() + Duration::from_secs(70);
+        loop {
+            let left: BTreeMap<_, _> = self
+                .streams()
+                .await
+                .left
+                .into_iter()
+                .filter(|(_, left)| *left > 0)
+                .collect();
+            if left.is_empty() && self.metric("maru_lane_in_flight", &[]).await == 0.0 {
+                return;
+            }
+            assert!(
+                Instant::now() < until,
+                "something is left for ever: {left:?}\n{}",
+                self.last_words()
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 }
