@@ -11,10 +11,10 @@ BENCH_PROFILE ?= release
 # The split form's tests bring their own database server; lints share what they build.
 WITH_DATABASE := --features maru/database
 
-.PHONY: help setup run test drill lint fmt bench docs story image manifests clean
+.PHONY: help setup run test test-split drill lint fmt bench docs story image manifests clean
 
 help: ## Say what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile
 
 setup: ## Fetch nats-server into .maru/bin, unless a good one is there
 	@tools/fetch-nats-server
@@ -29,6 +29,11 @@ test: setup ## Run every test, with cargo-nextest if it is installed
 drill: setup ## Practise a backup and a restore, in one process and split, and compare
 	cargo run --profile $(PROFILE) -p maru $(WITH_DATABASE) -- drill
 	cargo run --profile $(PROFILE) -p maru $(WITH_DATABASE) -- drill --split
+
+test-split: setup ## Run the black-box tests on gateways, workers, database and nats-server apart
+	@if cargo nextest --version >/dev/null 2>&1; then set -- nextest run -E 'binary(blackbox) - test(/^split::/)'; \
+	else set -- test --test blackbox; more='-- --test-threads=1 --skip split::'; fi; \
+	export MARU_TEST_FORM=split; cargo "$$@" --workspace $(WITH_DATABASE) $$more
 
 lint: ## Check format, lints and dependencies; what is not installed is left out and said
 	@if cargo fmt --version >/dev/null 2>&1; then cargo fmt --all --check; \

@@ -319,7 +319,7 @@ impl Door {
         if order.wants.is_async {
             return Ok(taken);
         }
-        let Some(outcome) = wait.outcome(until, published.already).await? else {
+        let Some(outcome) = wait.outcome(until, published.already).await else {
             return Ok(taken);
         };
         match outcome {

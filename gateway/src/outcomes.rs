@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use maru_schemas::outcome::Outcome;
 use maru_streams::nats::Nats;
-use maru_streams::store::{Store, StoreError};
+use maru_streams::store::Store;
 use maru_streams::write::inbox::last_word;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -17,6 +17,8 @@ use uuid::Uuid;
 /// The first look into the inbox, for who repeats a request; later looks are further apart.
 const FIRST_LOOK: Duration = Duration::from_millis(150);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// The last look may take so long.
+const LAST_LOOK: Duration = Duration::from_secs(1);
 
 type Waiting = Arc<Mutex<HashMap<Uuid, watch::Sender<Option<Outcome>>>>>;
 
@@ -106,20 +108,24 @@ impl Wait {
     /// Waits until there is a last word or the time is up. `again`: the command was sent before, so its
     /// last word may be in the inbox already.
     ///
-    /// # Errors
-    /// When the inbox cannot be read.
-    pub async fn outcome(mut self, until: Instant, again: bool) -> Result<Option<Outcome>, StoreError> {
+    /// The command is kept by now, whatever becomes of this wait: an inbox that cannot be read is no news.
+    pub async fn outcome(mut self, until: Instant, again: bool) -> Option<Outcome> {
         let mut pause = if again { Duration::ZERO } else { FIRST_LOOK };
         loop {
             let look_at = (Instant::now() + pause).min(until);
             if let Ok(told) = tokio::time::timeout_at(look_at, self.told.wait_for(Option::is_some)).await {
-                return Ok(told.ok().and_then(|told| told.clone()));
+                return told.ok().and_then(|told| told.clone());
             }
-            if let Some(row) = last_word(&self.store, self.context, self.command).await? {
-                return Ok(Some(row.outcome));
+            // The last look is taken when the time is up, and a database that is away must not make it long.
+            let look_within = until.max(Instant::now() + LAST_LOOK);
+            let look = last_word(&self.store, self.context, self.command);
+            match tokio::time::timeout_at(look_within, look).await {
+                Ok(Ok(Some(row))) => return Some(row.outcome),
+                Ok(Ok(None)) | Err(_) => {}
+                Ok(Err(error)) => tracing::warn!(%error, "an outcome could not be looked up"),
             }
             if Instant::now() >= until {
-                return Ok(None);
+                return None;
             }
             pause = (pause * 2).clamp(Duration::from_millis(20), LONGEST_PAUSE);
         }

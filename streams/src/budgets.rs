@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::leases::Leases;
 use crate::nats::Nats;
 use crate::publish::{Outgoing, PublishError, Publisher};
-use crate::store::{Key, Part, Store, StoreError, Tx, retry};
+use crate::store::{Key, Part, Store, StoreError, Tx, retry, retry_collisions};
 use crate::topology::{JOBS, TopologyError};
 
 /// How often held jobs are looked at that somebody should have let go.
@@ -121,7 +121,13 @@ impl Budgets {
                 .bind(("runs", runs))
                 .into_future()
         };
-        match retry(run).await? {
+        // So many more, asked for twice, would be twice as many.
+        let written = if add {
+            retry_collisions(run).await?
+        } else {
+            retry(run).await?
+        };
+        match written {
             Tx::Done(_) => self.let_go(kind, member).await,
             other => Err(StoreError::from(other).into()),
         }

@@ -259,7 +259,7 @@ impl Effects {
                 .db()
                 .query(
                     "UPDATE $id SET status = $status, result = $result, at = time::now() \
-                     WHERE fence = $fence AND status = 'begun' RETURN VALUE fence",
+                     WHERE fence = $fence AND (status = 'begun' OR status = $status) RETURN VALUE fence",
                 )
                 .bind(("id", effect.key.record()))
                 .bind(("status", status))

@@ -54,7 +54,8 @@ fn signed_in(url: &str) -> ConnectOptions {
 }
 
 impl Nats {
-    /// Connects, and checks that the server is new enough.
+    /// Connects to a server, or to one of several that are named with commas between, and checks that it is new
+    /// enough. The others of a cluster are heard of from the one that answers.
     ///
     /// # Errors
     /// When the server cannot be reached or is older than 2.14.
@@ -74,7 +75,7 @@ impl Nats {
                 metrics::counter!("maru_nats_events_total", "event" => name_of(&event)).increment(1);
                 async {}
             })
-            .connect(url)
+            .connect(url.split(',').map(str::trim).collect::<Vec<_>>())
             .await
             .map_err(|source| NatsError::Connect {
                 url: without_credentials(url),
@@ -144,11 +145,14 @@ fn name_of(event: &Event) -> &'static str {
     }
 }
 
-fn without_credentials(url: &str) -> String {
-    match (url.split_once("://"), url.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),
-        _ => url.to_owned(),
-    }
+fn without_credentials(urls: &str) -> String {
+    let plain = urls
+        .split(',')
+        .map(|url| match (url.split_once("://"), url.rsplit_once('@')) {
+            (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),
+            _ => url.to_owned(),
+        });
+    plain.collect::<Vec<_>>().join(",")
 }
 
 #[cfg(test)]
@@ -160,5 +164,9 @@ mod tests {
             "nats://host:4222"
         );
         assert_eq!(super::without_credentials("nats://host:4222"), "nats://host:4222");
+        assert_eq!(
+            super::without_credentials("nats://one:4222,nats://me:secret@two:4222"),
+            "nats://one:4222,nats://two:4222"
+        );
     }
 }

@@ -2,7 +2,7 @@
 //! or by a forward range. Everything else (ranges backwards, offsets, counting scans) is linear
 //! somewhere, so it is not offered.
 //!
-//! One handle is shared by cloning this; cloning the SDK's own handle would open a session each time.
+//! What holds it is shared by cloning this; cloning the SDK's own handle would open a session each time.
 
 use std::borrow::Cow;
 use std::ops::Bound;
@@ -10,22 +10,23 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use surrealdb::Surreal;
-use surrealdb::engine::any::{self, Any};
 use surrealdb::types::{Array, Range, RecordId, RecordIdKey, RecordIdKeyRange, Value};
 use uuid::Uuid;
 
+mod db;
+mod line;
 mod migrate;
 mod outcome;
 mod snapshot;
 
+pub(crate) use db::Db;
 pub use outcome::{StoreError, Tx, classify};
 pub(crate) use snapshot::Snapshot;
 
-/// A shared handle on the database.
+/// The database, shared.
 #[derive(Clone)]
 pub struct Store {
-    db: Arc<Surreal<Any>>,
+    db: Arc<Db>,
 }
 
 /// How to sign in at a remote database; an embedded one has no users.
@@ -154,26 +155,13 @@ impl Store {
             Some(path) if !path.contains('?') => format!("surrealkv://{path}?sync=every"),
             _ => url.to_owned(),
         };
-        let db = any::connect(durable).await.map_err(StoreError::Open)?;
-        if let Some(Credentials { user, password }) = credentials {
-            db.signin(surrealdb::opt::auth::Root {
-                username: user,
-                password,
-            })
-            .await
-            .map_err(StoreError::Open)?;
-        }
-        db.query("DEFINE NAMESPACE IF NOT EXISTS maru; USE NS maru; DEFINE DATABASE IF NOT EXISTS maru;")
-            .await
-            .and_then(surrealdb::IndexedResults::check)
-            .map_err(StoreError::Open)?;
-        db.use_ns("maru").use_db("maru").await.map_err(StoreError::Open)?;
+        let db = Db::open(&durable, credentials).await.map_err(StoreError::Open)?;
         let store = Self { db: Arc::new(db) };
         migrate::run(&store).await?;
         Ok(store)
     }
 
-    pub(crate) fn db(&self) -> &Surreal<Any> {
+    pub(crate) fn db(&self) -> &Db {
         &self.db
     }
 
@@ -307,7 +295,9 @@ impl Store {
                 .await
         };
         match retry(run).await? {
-            Tx::Done(changed) => Ok(!matches!(changed, Value::None) && !is_empty(&changed)),
+            Tx::Done(changed) if !matches!(changed, Value::None) && !is_empty(&changed) => Ok(true),
+            // The first answer may have been lost on the way: then it says by now what it was to say.
+            Tx::Done(_) => Ok(self.get::<serde_json::Value>(key).await? == Some(after)),
             other => Err(other.into()),
         }
     }
@@ -360,8 +350,21 @@ pub(crate) async fn pause(nth: u32) {
     tokio::time::sleep(std::time::Duration::from_millis(wait)).await;
 }
 
-/// Runs a query whose last statement says how it went, again while it merely collides.
+/// Runs a query whose last statement says how it went, again while it merely collides. If the database went
+/// away meanwhile it is run once more: whether it had been done, a repeat tells or does not change.
 pub(crate) async fn retry<F, Fut>(run: F) -> Result<Tx, StoreError>
+where
+    F: Fn() -> Fut,
+    Fut: Future<Output = surrealdb::Result<surrealdb::IndexedResults>>,
+{
+    match retry_collisions(&run).await? {
+        Tx::Away(_) => retry_collisions(&run).await,
+        outcome => Ok(outcome),
+    }
+}
+
+/// The same for what would be wrong to do twice: an outcome that nobody knows is an error.
+pub(crate) async fn retry_collisions<F, Fut>(run: F) -> Result<Tx, StoreError>
 where
     F: Fn() -> Fut,
     Fut: Future<Output = surrealdb::Result<surrealdb::IndexedResults>>,

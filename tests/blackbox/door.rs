@@ -148,8 +148,10 @@ async fn who_asks_too_often_is_told_when_to_come_again_and_nobody_else_is() {
     let (mina, juno) = (house.author("mina").await, house.reader("juno").await);
     let replies = join_all((0..40).map(|_| mina.get("/v1/auth/me"))).await;
     let (served, refused): (Vec<_>, Vec<_>) = replies.into_iter().partition(|reply| reply.status == 200);
+    // Each gateway counts for itself.
+    let doors = house.site.as_ref().map_or(1, |site| site.gateways.len());
     assert!(
-        (10..20).contains(&served.len()),
+        (10..20 * doors).contains(&served.len()),
         "a burst of ten, and little more: {}",
         served.len()
     );
@@ -203,7 +205,7 @@ async fn answers_carry_headers_that_keep_them_answers() {
         (ready.str("status").as_str(), ready.str("durability").as_str()),
         ("ready", "fsynced")
     );
-    assert_eq!(house.metric("maru_durability_info", &["fsynced"]).await, 1.0);
+    assert!(house.metric("maru_durability_info", &["fsynced"]).await >= 1.0);
     // Labels are patterns of addresses, never the addresses.
     mina.get(&format!("/v1/books/{NOBODY}")).await.is(404);
     mina.send(Method::from_bytes(b"BREW").expect("a method"), "/v1/books", &[], None)

@@ -1,9 +1,7 @@
 //! A Maru of the test's own, and the people who use it.
 
-use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -11,9 +9,14 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::cluster::Cluster;
+use crate::doors::Doors;
+pub use crate::form::one_process_only;
+use crate::form::{self, Log, Process, Servers, Site, is_split};
 use crate::person::{Person, Reply};
-pub use crate::process::{children_of, free_port, maru_up};
-use crate::process::{signal, within_another};
+use crate::process::{children_of, maru, signal};
+pub use crate::process::{free_port, maru_up};
+pub use crate::streams::Streams;
 
 /// How long anything may take that is to happen by itself.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -26,10 +29,14 @@ pub struct House {
     pub folder: TempDir,
     pub http: reqwest::Client,
     env: Vec<(String, String)>,
-    /// What the process is started by, with its arguments; itself, if nothing.
-    under: Vec<String>,
-    child: Mutex<Option<Child>>,
-    log: Arc<Mutex<Vec<String>>>,
+    pub servers: Servers,
+    /// Where the parts are, in the split form.
+    pub site: Option<Site>,
+    pub processes: Vec<Process>,
+    doors: Mutex<Option<Doors>>,
+    log: Log,
+    /// What servers write that are not Maru's own.
+    aside: Log,
     allowed: Mutex<Vec<&'static str>>,
 }
 
@@ -59,9 +66,12 @@ impl House {
         Self::with(&[]).await
     }
 
-    /// A house with these settings.
+    /// A house with these settings, in the form that is asked for.
     pub async fn with(env: &[(&str, &str)]) -> Self {
-        let house = Self::built(env, Vec::new());
+        if is_split() {
+            return Self::split(env).await;
+        }
+        let house = Self::of_one_process(env, Vec::new());
         house.start().await;
         house
     }
@@ -72,14 +82,44 @@ impl House {
         self.start().await;
     }
 
-    /// A house whose process is started by another program.
+    /// A house of one process that is started by another program.
     pub async fn under(program: Vec<String>) -> Self {
-        let house = Self::built(&[], program);
+        let house = Self::of_one_process(&[], program);
         house.start().await;
         house
     }
 
-    fn built(env: &[(&str, &str)], under: Vec<String>) -> Self {
+    fn of_one_process(env: &[(&str, &str)], under: Vec<String>) -> Self {
+        let mut house = Self::bare(env, Servers::Kept);
+        house.processes = vec![form::up(&house.data(), house.api, house.metrics, under, &house.log)];
+        house
+    }
+
+    /// A house whose parts are processes of their own, whatever form is asked for.
+    pub async fn split(env: &[(&str, &str)]) -> Self {
+        Self::parted(env, Servers::one).await
+    }
+
+    /// The same on a cluster of three nats-servers, which keep everything three times.
+    pub async fn clustered() -> Self {
+        Self::parted(&[("MARU_STREAM_REPLICAS", "3")], |data| {
+            Servers::Three(Cluster::new(data))
+        })
+        .await
+    }
+
+    async fn parted(env: &[(&str, &str)], servers: impl FnOnce(&Path) -> Servers) -> Self {
+        let mut house = Self::bare(env, Servers::Kept);
+        house.servers = servers(&house.data());
+        let site = Site::new(&house.data());
+        house.processes = site.processes(&house.log, &house.aside);
+        *house.doors.lock().expect("a lock") = Some(Doors::open(house.api, site.gateways.clone()).await);
+        house.site = Some(site);
+        house.start().await;
+        house
+    }
+
+    fn bare(env: &[(&str, &str)], servers: Servers) -> Self {
         Self {
             api: free_port(),
             metrics: free_port(),
@@ -93,9 +133,12 @@ impl House {
                 .iter()
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
                 .collect(),
-            under,
-            child: Mutex::default(),
+            servers,
+            site: None,
+            processes: Vec::new(),
+            doors: Mutex::default(),
             log: Arc::default(),
+            aside: Arc::default(),
             allowed: Mutex::default(),
         }
     }
@@ -108,68 +151,84 @@ impl House {
         format!("http://127.0.0.1:{}", self.api)
     }
 
-    /// Starts it and waits until it says that it is ready.
+    /// Starts what does not run, and waits until all of it says that it is ready.
     pub async fn start(&self) {
-        self.spawn();
-        let ready = format!("{}/readyz", self.url());
-        let until = Instant::now() + Duration::from_secs(40);
+        self.servers.start().await;
+        let mut env = self.env.clone();
+        if let Some(site) = &self.site {
+            env.extend(site.env(&self.servers));
+            self.make_streams(&env).await;
+        }
+        for process in &self.processes {
+            process.start(&env);
+        }
+        for process in &self.processes {
+            self.is_ready(process).await;
+        }
+    }
+
+    /// Starts one process again, of those that the house consists of.
+    pub fn start_one(&self, name: &str) {
+        let site = self.site.as_ref().map(|site| site.env(&self.servers));
+        self.process(name)
+            .start(&[self.env.clone(), site.unwrap_or_default()].concat());
+    }
+
+    pub fn process(&self, name: &str) -> &Process {
+        let found = self.processes.iter().find(|process| process.name == name);
+        found.unwrap_or_else(|| panic!("no {name} here"))
+    }
+
+    /// `maru streams apply`, as the deploy of a split installation begins.
+    async fn make_streams(&self, env: &[(String, String)]) {
+        let apply = || {
+            let mut command = maru();
+            command.args(["streams", "apply"]);
+            command.envs(env.iter().map(|(name, value)| (name, value)));
+            tokio::process::Command::from(command).output()
+        };
+        // A cluster that has just come together refuses the first ones.
+        within(Duration::from_secs(60), "the streams are made", async || {
+            let ended = apply().await.expect("run maru streams apply");
+            ended.status.success().then_some(())
+        })
+        .await;
+    }
+
+    pub async fn is_ready(&self, process: &Process) {
+        let until = Instant::now() + Duration::from_secs(60);
         loop {
-            if let Ok(answer) = self.http.get(&ready).send().await
-                && answer.status() == 200
-            {
+            let asked = self.http.get(&process.ready).timeout(Duration::from_secs(5)).send();
+            if asked.await.is_ok_and(|answer| answer.status() == 200) {
                 return;
             }
-            let ended = self
-                .child
-                .lock()
-                .expect("a lock")
-                .as_mut()
-                .map(|child| child.try_wait());
-            if let Some(Ok(Some(status))) = ended {
-                panic!("maru ended with {status} at its start:\n{}", self.last_words());
+            let name = &process.name;
+            if let Some(status) = process.ended() {
+                panic!("{name} ended with {status} at its start:\n{}", self.last_words());
             }
             assert!(
                 Instant::now() < until,
-                "maru was not ready in time:\n{}",
+                "{name} was not ready in time:\n{}",
                 self.last_words()
             );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
-    fn spawn(&self) {
-        let mut command = within_another(&self.under, maru_up(&self.data(), self.api, self.metrics));
-        command
-            .envs(self.env.iter().map(|(name, value)| (name, value)))
-            .stderr(Stdio::piped());
-        let mut child = command.spawn().expect("start maru");
-        let stderr = BufReader::new(child.stderr.take().expect("stderr"));
-        let log = Arc::clone(&self.log);
-        std::thread::spawn(move || {
-            for line in stderr.lines().map_while(Result::ok) {
-                log.lock().expect("a lock").push(line);
-            }
-        });
-        *self.child.lock().expect("a lock") = Some(child);
-    }
-
-    pub fn pid(&self) -> u32 {
-        self.child.lock().expect("a lock").as_ref().expect("it runs").id()
-    }
-
     /// The nats-server that it runs.
     pub fn nats_pid(&self) -> Option<u32> {
-        children_of(self.pid()).first().copied()
+        self.servers.pid(&self.processes)
     }
 
-    /// SIGKILL, as a crash or a power cut of the process would end it.
+    /// SIGKILL for all of it, as a power cut would end it. A nats-server of its own ends with the others.
     pub async fn kill(&self) {
-        let child = self.child.lock().expect("a lock").take();
-        let Some(mut child) = child else { return };
-        child.kill().expect("kill maru");
-        tokio::task::spawn_blocking(move || child.wait().expect("wait for maru"))
-            .await
-            .expect("wait");
+        for process in &self.processes {
+            process.signal(Signal::KILL);
+        }
+        for process in &self.processes {
+            process.kill();
+        }
+        self.servers.stop();
     }
 
     pub fn kill_nats(&self) {
@@ -177,34 +236,44 @@ impl House {
         signal(pid, Signal::KILL);
     }
 
-    /// SIGTERM, and waits for the end.
+    /// SIGTERM, and waits for the end: of Maru first, then of what it stands on. Success, if all of it was.
     pub async fn stop(&self) -> ExitStatus {
-        let mut child = self.child.lock().expect("a lock").take().expect("it runs");
-        signal(child.id(), Signal::TERM);
-        let until = Instant::now() + Duration::from_secs(60);
-        loop {
-            if let Some(status) = child.try_wait().expect("wait for maru") {
-                return status;
+        let is_server = |process: &&Process| process.name == "database";
+        let mut worst = ExitStatus::default();
+        let (servers, ours): (Vec<&Process>, Vec<&Process>) = self.processes.iter().partition(is_server);
+        for together in [ours, servers] {
+            for process in &together {
+                process.signal(Signal::TERM);
             }
-            if Instant::now() > until {
-                let _ = child.kill();
-                panic!("maru did not stop in time:\n{}", self.last_words());
+            for process in together {
+                let ended = process.drained().await;
+                let status =
+                    ended.unwrap_or_else(|| panic!("{} did not stop in time:\n{}", process.name, self.last_words()));
+                if !status.success() {
+                    worst = status;
+                }
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
         }
+        self.servers.stop();
+        worst
     }
 
     pub fn log(&self) -> Vec<String> {
         self.log.lock().expect("a lock").clone()
     }
 
-    fn last_words(&self) -> String {
+    pub fn last_words(&self) -> String {
         let log: Vec<String> = self
             .log()
             .into_iter()
             .filter(|line| !line.contains("\"topology\""))
             .collect();
-        log[log.len().saturating_sub(30)..].join("\n")
+        let aside = self.aside.lock().expect("a lock");
+        let (log, aside) = (
+            &log[log.len().saturating_sub(30)..],
+            &aside[aside.len().saturating_sub(10)..],
+        );
+        [log, aside].concat().join("\n")
     }
 
     /// A warning or error with these words in it is expected in this test.
@@ -265,76 +334,16 @@ impl House {
             .sum()
     }
 
+    /// What its processes tell about themselves, one after the other. Who is away tells nothing.
     pub async fn metrics_page(&self) -> String {
-        let url = format!("http://127.0.0.1:{}/metrics", self.metrics);
-        let answer = self.http.get(url).send().await.expect("the metrics page");
-        answer.text().await.expect("the metrics page")
-    }
-
-    fn ports(&self) -> Value {
-        let ports = std::fs::read_dir(self.data().join("nats/run")).expect("the ports folder");
-        let ports = ports.flatten().next().expect("a ports file").path();
-        serde_json::from_slice(&std::fs::read(ports).expect("ports")).expect("ports")
-    }
-
-    /// Where its nats-server listens.
-    pub fn nats_address(&self) -> String {
-        let ports = self.ports();
-        let url = ports["nats"][0].as_str().expect("an address");
-        url.trim_start_matches("nats://").to_owned()
-    }
-
-    /// What nats-server itself says of its streams: messages, and what each durable consumer has left.
-    pub async fn streams(&self) -> Streams {
-        let ports = self.ports();
-        let monitor = ports["monitoring"][0].as_str().expect("a monitor");
-        let url = format!("{monitor}/jsz?streams=true&consumers=true&config=true");
-        let told: Value = self.http.get(url).send().await.expect("jsz").json().await.expect("jsz");
-        let mut streams = Streams::default();
-        for account in told["account_details"].as_array().into_iter().flatten() {
-            for stream in account["stream_detail"].as_array().into_iter().flatten() {
-                let name = stream["name"].as_str().unwrap_or_default().to_owned();
-                streams
-                    .messages
-                    .insert(name, stream["state"]["messages"].as_u64().unwrap_or_default());
-                for consumer in stream["consumer_detail"].as_array().into_iter().flatten() {
-                    if consumer["config"]["durable_name"].is_string() {
-                        let left = consumer["num_pending"].as_u64().unwrap_or_default();
-                        let open = consumer["num_ack_pending"].as_u64().unwrap_or_default();
-                        let name = consumer["name"].as_str().unwrap_or_default().to_owned();
-                        streams.left.insert(name, left + open);
-                    }
-                }
+        let mut pages = String::new();
+        for port in self.processes.iter().filter_map(|process| process.metrics) {
+            let url = format!("http://127.0.0.1:{port}/metrics");
+            if let Ok(answer) = self.http.get(url).timeout(Duration::from_secs(5)).send().await {
+                pages += &answer.text().await.unwrap_or_default();
             }
         }
-        assert!(
-            streams.left.len() > 10,
-            "nats-server tells of too few consumers: {told}"
-        );
-        streams
-    }
-
-    /// Waits until nothing is left to do anywhere. What a crash left unsettled comes again after half a minute.
-    pub async fn settles(&self) {
-        let until = Instant::now() + Duration::from_secs(70);
-        loop {
-            let left: BTreeMap<_, _> = self
-                .streams()
-                .await
-                .left
-                .into_iter()
-                .filter(|(_, left)| *left > 0)
-                .collect();
-            if left.is_empty() && self.metric("maru_lane_in_flight", &[]).await == 0.0 {
-                return;
-            }
-            assert!(
-                Instant::now() < until,
-                "something is left for ever: {left:?}\n{}",
-                self.last_words()
-            );
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        pages
     }
 
     /// Nothing is left to do, nothing was given up, nothing was complained of.
@@ -353,26 +362,24 @@ impl House {
 
 impl Drop for House {
     fn drop(&mut self) {
-        let child = self.child.lock().map(|mut child| child.take());
-        if let Ok(Some(mut child)) = child {
-            let grandchildren = children_of(child.id());
-            let _ = child.kill();
-            let _ = child.wait();
-            for pid in grandchildren {
-                signal(pid, Signal::KILL);
-            }
+        let grandchildren = match self.servers {
+            Servers::Kept => self
+                .processes
+                .iter()
+                .filter_map(Process::pid)
+                .flat_map(children_of)
+                .collect(),
+            _ => Vec::new(),
+        };
+        for process in &self.processes {
+            process.kill();
         }
+        for pid in grandchildren {
+            signal(pid, Signal::KILL);
+        }
+        self.servers.stop();
         if std::thread::panicking() {
             eprintln!("the last of the log:\n{}", self.last_words());
         }
     }
-}
-
-/// What nats-server says of its streams.
-#[derive(Debug, Default)]
-pub struct Streams {
-    /// Messages of each stream.
-    pub messages: BTreeMap<String, u64>,
-    /// What each durable consumer has not settled.
-    pub left: BTreeMap<String, u64>,
 }

@@ -94,19 +94,24 @@ async fn buys(buyer: Person, shelf: Arc<Vec<String>>, tally: Arc<Tally>) -> Prom
     promised
 }
 
-struct Siege {
-    house: House,
-    author: Person,
+pub struct Siege {
+    pub house: House,
+    pub author: Person,
     shelf: Arc<Vec<String>>,
     tally: Arc<Tally>,
     crowd: JoinSet<Promised>,
     waves: u64,
     buyers: Vec<Person>,
+    /// Books that the author made beside, with no price and no contents.
+    beside: u64,
 }
 
 impl Siege {
     async fn new(waves: usize) -> Self {
-        let house = House::new().await;
+        Self::on(House::new().await, waves).await
+    }
+
+    pub async fn on(house: House, waves: usize) -> Self {
         let author = house.author("author").await;
         let mut shelf = Vec::new();
         for nth in 0..5 {
@@ -125,11 +130,17 @@ impl Siege {
             crowd,
             waves: 0,
             buyers,
+            beside: 0,
         }
     }
 
+    /// The author has made so many drafts beside, which are to be counted too.
+    pub fn also(&mut self, drafts: u64) {
+        self.beside += drafts;
+    }
+
     /// Sends a new wave of people, and waits until it is in the midst of things.
-    async fn wave(&mut self) {
+    pub async fn wave(&mut self) {
         self.waves += 1;
         let before = self.tally.acks.load(Ordering::Relaxed);
         for nth in 0..3 {
@@ -154,7 +165,7 @@ impl Siege {
     }
 
     /// Everybody ends; what they were promised is there exactly once, and nothing else is.
-    async fn counts(mut self) -> House {
+    pub async fn counts(mut self) -> House {
         let mut promised = Promised::default();
         while let Some(ended) = self.crowd.join_next().await {
             let ended = ended.expect("one of the crowd");
@@ -192,7 +203,7 @@ impl Siege {
         }
         assert_eq!(
             own.len(),
-            promised.books.len() + self.shelf.len(),
+            promised.books.len() + self.shelf.len() + usize::try_from(self.beside).expect("a few"),
             "books that nobody was promised"
         );
 
@@ -223,7 +234,7 @@ impl Siege {
         // Every event is in the stream once: accounts 1, books their versions, purchases and payments 2 each.
         let accounts = 1 + self.waves * 3 + self.buyers.len() as u64;
         let books: u64 = promised.books.iter().map(|(_, version, _)| version).sum();
-        let wanted = accounts + 2 * self.shelf.len() as u64 + books + 4 * promised.purchases.len() as u64;
+        let wanted = accounts + 2 * self.shelf.len() as u64 + books + self.beside + 4 * promised.purchases.len() as u64;
         let streams = self.house.streams().await;
         assert_eq!(streams.messages["EVENTS"], wanted, "events: {:?}", streams.messages);
         assert_eq!(streams.messages["DEAD"], 0);

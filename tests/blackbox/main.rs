@@ -1,6 +1,6 @@
 //! Maru from the outside: the real binary, a data folder of its own for every test, and HTTP.
 //!
-//! `house` starts and stops it, `provider` is the AI on the other side; the other files tell what
+//! `house` starts and stops it (`form` says in how many processes), `provider` is the AI on the other side; the other files tell what
 //! people see. Nothing here knows how Maru is built, but `planted`, which is one with a bug for `verify` to find.
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that fails says where")]
@@ -9,8 +9,11 @@ mod ai;
 mod backup;
 mod books;
 mod collector;
+mod cluster;
 mod documents;
 mod door;
+mod doors;
+mod form;
 mod heal;
 mod house;
 mod kill;
@@ -28,7 +31,9 @@ mod refused_starts;
 mod repeats;
 mod resumed;
 mod reviews;
+mod split;
 mod story;
 mod traces;
+mod streams;
 mod verify;
 mod views;

@@ -11,7 +11,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::house::{House, PASSWORD, eventually, within};
+use crate::house::{House, PASSWORD, eventually, one_process_only, within};
 use crate::person::Person;
 use crate::provider::Answer::Slow;
 use crate::provider::Desks::Images;
@@ -213,6 +213,9 @@ async fn a_command_is_followed_while_the_house_runs_and_when_it_does_not() {
 
 #[tokio::test]
 async fn a_doctor_says_what_is_wrong_and_what_to_do() {
+    if one_process_only("a doctor looks at the data folder of one process") {
+        return;
+    }
     let house = House::new().await;
     let said = maru(&house, &["doctor", "--json"]).await;
     let findings = said.json()["findings"].as_array().cloned().expect("findings");

@@ -10,7 +10,11 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::house::root;
 
 /// The variables that would change what Maru does; a test says which it wants.
-const SETTINGS: [&str; 8] = [
+const SETTINGS: [&str; 12] = [
+    "NATS_URL",
+    "NATS_MONITOR_URL",
+    "MARU_DB_URL",
+    "MARU_ONLY",
     "OPENAI_BASE_URL",
     "OPENAI_API_KEY",
     "RUST_LOG",
@@ -34,15 +38,21 @@ pub fn free_port() -> u16 {
     }
 }
 
-/// `maru up` with nothing inherited that would change it.
-pub fn maru_up(data: &Path, api: u16, metrics: u16) -> Command {
+/// `maru` with nothing inherited that would change it.
+pub fn maru() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_maru"));
     command.current_dir(root()).stdin(Stdio::null()).stdout(Stdio::null());
     for name in SETTINGS {
         command.env_remove(name);
     }
+    command.env("MARU_REQUESTS_PER_SECOND", "5000");
     command
-        .env("MARU_REQUESTS_PER_SECOND", "5000")
+}
+
+/// `maru up` of this data folder.
+pub fn maru_up(data: &Path, api: u16, metrics: u16) -> Command {
+    let mut command = maru();
+    command
         .arg("up")
         .arg("--data")
         .arg(data)

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tempfile::tempdir;
 
-use crate::house::{House, free_port, maru_up};
+use crate::house::{House, free_port, maru_up, one_process_only};
 
 /// Runs it to its end, and returns the one sentence that it says.
 pub async fn refused(mut command: Command) -> String {
@@ -35,6 +35,9 @@ fn script(folder: &Path, says: &str) {
 
 #[tokio::test]
 async fn a_second_maru_on_the_same_data_is_refused_and_the_first_goes_on() {
+    if one_process_only("`maru up` keeps a data folder and a nats-server of its own") {
+        return;
+    }
     let house = House::new().await;
     let mina = house.author("mina").await;
     let said = refused(maru_up(&house.data(), free_port(), free_port())).await;
@@ -72,6 +75,9 @@ async fn a_port_in_use_is_named_with_the_option_that_chooses_another() {
 
 #[tokio::test]
 async fn a_missing_or_old_nats_server_is_said_with_what_to_do() {
+    if one_process_only("`maru up` keeps a data folder and a nats-server of its own") {
+        return;
+    }
     let (elsewhere, data, old) = (tempdir().expect("x"), tempdir().expect("x"), tempdir().expect("x"));
     let mut missing = maru_up(data.path(), free_port(), free_port());
     missing.current_dir(elsewhere.path()).env("PATH", "");

@@ -132,11 +132,18 @@ async fn buy(State(door): Here, member: Member, wants: Wants, Body(asked): Body<
         price: book.price,
         card,
     };
-    let taken = door.accept::<Purchases>(order, member.actor(), id, &command).await?;
+    let mut taken = door.accept::<Purchases>(order, member.actor(), id, &command).await?;
     if taken.done.is_none() {
         return Ok(taken.respond(StatusCode::CREATED, None));
     }
-    let mut state = settled(&door, id, taken.until).await?;
+    let mut state = match settled(&door, id, taken.until).await {
+        // The order is taken in all the same; how it stands can be asked for later.
+        Err(problem) if problem.status == StatusCode::SERVICE_UNAVAILABLE => {
+            taken.done = None;
+            return Ok(taken.respond(StatusCode::CREATED, None));
+        }
+        settled => settled?,
+    };
     state.command_id = Some(taken.command);
     state.seq = taken.done.and_then(|(_, seq)| seq);
     Ok(taken.respond_with(StatusCode::CREATED, Some(format!("/v1/purchases/{id}")), state))

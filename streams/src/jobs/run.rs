@@ -15,6 +15,7 @@ use super::gate::{self, Gate};
 use super::lane::Shared;
 use super::lease::Lease;
 use super::verdict::{Reason, Verdict};
+use crate::store::Store;
 
 /// How long one waits for somebody else to be through.
 const A_MOMENT: Duration = Duration::from_secs(1);
@@ -23,6 +24,9 @@ const A_MOMENT: Duration = Duration::from_secs(1);
 /// waits nobody else begins, so it must not be long; while stories are written, it may take a few tries.
 const ALONE_WITHIN: Duration = Duration::from_secs(10);
 const ALONE_AGAIN: Duration = Duration::from_secs(30);
+
+/// How often a run that was heard of, but could not be noted, is noted again.
+const HEARD_EVERY: Duration = Duration::from_secs(1);
 
 /// Runs the handler, or says why not now. Through the breaker, a place in the cluster, the company of others
 /// and the gate, in this order: whoever is not let through pays for nothing.
@@ -157,6 +161,18 @@ impl Unheard<'_> {
             && let Err(error) = attempts::heard(&self.shared.store, &self.shared.name, id).await
         {
             tracing::warn!(%error, "a run that was heard of could not be noted");
+            // Otherwise a database that goes away often enough would make a culprit of who did nothing wrong.
+            tokio::spawn(heard_later(self.shared.store.clone(), self.shared.name.clone(), id));
+        }
+    }
+}
+
+/// Notes it when the database is there again, if this process lives to see it.
+async fn heard_later(store: Store, lane: String, id: Uuid) {
+    loop {
+        tokio::time::sleep(HEARD_EVERY).await;
+        if attempts::heard(&store, &lane, id).await.is_ok() {
+            return;
         }
     }
 }

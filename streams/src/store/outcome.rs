@@ -12,9 +12,11 @@ pub enum Tx {
     Duplicate(String),
     /// The block threw this word; nothing was written.
     Refused(String),
-    /// It collided with another, or the connection broke. Nothing was written, or it was and a repeat
-    /// will say `Duplicate`: either way it is right to run it again.
+    /// It collided with another. Nothing was written; it is right to run it again.
     Retry(String),
+    /// The database is away, or went away meanwhile. Nothing was written, or it was and a repeat will say
+    /// `Duplicate`.
+    Away(String),
     /// It can never work as it is.
     Fatal(String),
 }
@@ -51,7 +53,7 @@ impl From<Tx> for StoreError {
         Self::Commit(match tx {
             Tx::Done(_) => "it did, unexpectedly".to_owned(),
             Tx::Duplicate(id) => format!("{id} is there already"),
-            Tx::Refused(why) | Tx::Retry(why) | Tx::Fatal(why) => why,
+            Tx::Refused(why) | Tx::Retry(why) | Tx::Away(why) | Tx::Fatal(why) => why,
         })
     }
 }
@@ -67,9 +69,8 @@ pub(super) fn is_conflict(error: &Error) -> bool {
 pub fn classify(answer: surrealdb::Result<surrealdb::IndexedResults>) -> Tx {
     let mut rows = match answer {
         Ok(rows) => rows,
-        Err(error) if is_conflict(&error) || error.is_connection() => {
-            return Tx::Retry(error.message().to_owned());
-        }
+        Err(error) if is_conflict(&error) => return Tx::Retry(error.message().to_owned()),
+        Err(error) if error.is_connection() => return Tx::Away(error.message().to_owned()),
         Err(error) => return Tx::Fatal(error.message().to_owned()),
     };
     let last = rows.num_statements().saturating_sub(1);

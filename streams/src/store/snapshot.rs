@@ -3,19 +3,22 @@
 use surrealdb::engine::any::Any;
 use surrealdb::method::Transaction;
 
+use super::db::Session;
 use super::{Key, PAGE, Part, Store, StoreError, range, read_page};
 
 /// A moment. It is to be ended.
 pub(crate) struct Snapshot {
+    // A session of its own, which is what a transaction of several queries takes.
+    session: Session,
     tx: Transaction<Any>,
 }
 
 impl Store {
     /// This moment.
     pub(crate) async fn snapshot(&self) -> Result<Snapshot, StoreError> {
-        // A session of its own, which is what a transaction of several queries takes.
-        let tx = self.db.as_ref().clone().begin().await?;
-        Ok(Snapshot { tx })
+        let session = self.db.session().await?;
+        let tx = session.within(session.db.clone().begin().into_future()).await?;
+        Ok(Snapshot { session, tx })
     }
 }
 
@@ -27,7 +30,8 @@ impl Snapshot {
 
     /// A field of a row that is no document.
     pub async fn field(&self, key: &Key, text: &'static str) -> Result<Option<serde_json::Value>, StoreError> {
-        let mut rows = self.tx.query(text).bind(("id", key.record())).await?;
+        let asked = self.tx.query(text).bind(("id", key.record()));
+        let mut rows = self.session.within(asked.into_future()).await?;
         Ok(rows.take(0)?)
     }
 
@@ -38,18 +42,18 @@ impl Snapshot {
         after: &[Part],
         limit: i64,
     ) -> Result<Vec<(Vec<Part>, serde_json::Value)>, StoreError> {
-        let rows = self
+        let asked = self
             .tx
             .query(PAGE)
             .bind(("range", range(table, &[], after)))
-            .bind(("limit", limit))
-            .await?;
-        read_page(rows, 0)
+            .bind(("limit", limit));
+        read_page(self.session.within(asked.into_future()).await?, 0)
     }
 
     /// Lets the moment go.
     pub async fn end(self) -> Result<(), StoreError> {
-        self.tx.cancel().await?;
+        let Self { session, tx } = self;
+        session.within(tx.cancel().into_future()).await?;
         Ok(())
     }
 }

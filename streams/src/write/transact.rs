@@ -244,7 +244,8 @@ async fn try_once<C: Context>(
             })
         }
         Tx::Duplicate(why) | Tx::Refused(why) | Tx::Retry(why) => Err(why),
-        Tx::Fatal(why) => return Err(StoreError::Commit(why)),
+        // Whether it was committed, the inbox says when it comes again.
+        Tx::Away(why) | Tx::Fatal(why) => return Err(StoreError::Commit(why)),
     })
 }
 
