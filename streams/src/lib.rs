@@ -18,6 +18,7 @@
 //! [`store`] is the database, [`nats`] the connection, [`server`] a nats-server of our own, and
 //! [`durability`] the truth about all of them. [`oracle`] judges afterwards whether it all came true.
 
+pub mod batches;
 pub mod budgets;
 pub mod contract;
 pub mod deploy;

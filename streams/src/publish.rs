@@ -16,7 +16,9 @@ use futures_util::future::join_all;
 use maru_schemas::envelope::Envelope;
 use serde::Deserialize;
 use tokio::sync::{mpsc, oneshot};
+use uuid::Uuid;
 
+use crate::batches;
 use crate::nats::Nats;
 
 /// From how many waiting messages on a batch pays; below, its fixed cost is more than the fsyncs.
@@ -53,6 +55,13 @@ impl Outgoing {
             body,
             expects: once.then_some(0),
         }
+    }
+
+    /// The same message as part of a [batch](crate::batches), or of none.
+    #[must_use]
+    pub fn in_batch(mut self, batch: Option<Uuid>) -> Self {
+        self.headers.extend(batches::header(batch));
+        self
     }
 }
 

@@ -8,6 +8,7 @@ use maru_schemas::letters::{Entry, Letter, State, What};
 use uuid::Uuid;
 
 use super::{Found, LANE, LetterError, Letters};
+use crate::batches;
 use crate::jobs::{Next, Reason, Session};
 use crate::nats::Nats;
 use crate::publish::{Outgoing, publish_together};
@@ -165,7 +166,14 @@ impl Letters {
 
     /// Appends to a letter and has its lane look at it, both or neither. False if something else has
     /// happened to it since it was read.
-    pub(super) async fn append_and_redo(&self, found: &Found, state: State, entry: Entry) -> Result<bool, LetterError> {
+    /// `replay`: the one that its lane settles it in.
+    pub(super) async fn append_and_redo(
+        &self,
+        found: &Found,
+        state: State,
+        entry: Entry,
+        replay: Option<Uuid>,
+    ) -> Result<bool, LetterError> {
         let letter = found.letter.clone().after(state, entry);
         let redo = Outgoing {
             subject: Subject::Redo {
@@ -178,6 +186,7 @@ impl Letters {
                 .key
                 .map(|key| ("ce-subject", key.to_string()))
                 .into_iter()
+                .chain(batches::header(replay))
                 .collect(),
             body: Bytes::new(),
             expects: Some(0),

@@ -1,0 +1,41 @@
+//! Writes down what came of a replay of dead letters, when the last of them is settled: the callback of its
+//! batch.
+
+use futures_util::FutureExt;
+use maru_schemas::jobs::{FailureCode, Job};
+use maru_streams::jobs::{Delivery, Policy, Verdict};
+use uuid::Uuid;
+
+use super::{Kind, Outcome, Tools, misplaced};
+
+/// The kind.
+pub const KIND: Kind = Kind {
+    name: "conclude_replay",
+    policy: Policy {
+        concurrency: 2,
+        ..Policy::QUICK
+    },
+    run: |tools, _, job| {
+        async move {
+            match job {
+                Job::ConcludeReplay { replay } => run(tools, replay).await,
+                _ => Err(misplaced()),
+            }
+        }
+        .boxed()
+    },
+    // Nobody waits for it: `GET /v1/ops/dead-letters/replays` tells the same.
+    give_up: |_: &Delivery, _: Job, _: FailureCode| Vec::new(),
+};
+
+async fn run(tools: &Tools, replay: Uuid) -> Outcome {
+    let concluded = tools.letters.conclude(replay).await.map_err(Verdict::later)?;
+    match concluded {
+        Some(it) => tracing::info!(
+            %replay, by = it.by, of = it.of, done = it.done, refused = it.refused, dead = it.dead, skipped = it.skipped,
+            "a replay of dead letters is finished"
+        ),
+        None => tracing::warn!(%replay, "a replay that is finished is not known any more"),
+    }
+    Ok(Vec::new())
+}
