@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use maru_streams::desk::{self, DeskError};
-use maru_streams::heal::{Closed, HealError, Mark, Report, Word};
+use maru_streams::heal::{Closed, HealError, Mark, Report, Start, Word};
+use maru_streams::intention::Clock;
 use maru_streams::nats::Nats;
 use maru_streams::store::{Credentials, Store};
 use maru_workers::heal::heal;
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::operator::Site;
 use crate::{Outcome, parts};
@@ -78,7 +79,10 @@ impl Heal {
         let report = match reached.store.clone() {
             Some(store) => self.heal(&reached.nats, store).await,
             None if self.dry_run => {
-                let asked = reached.ask("heal.look", json!({ "fromStart": self.from_start }), |_| {});
+                let word = |word: Value| {
+                    eprintln!("looked at {} up to {} of {}", text(&word["looking_at"]), word["at"], word["to"]);
+                };
+                let asked = reached.ask("heal.look", json!({ "fromStart": self.from_start }), word);
                 asked
                     .await
                     .and_then(|answer| serde_json::from_value(answer).map_err(|error| DeskError::failed(&error)))
@@ -137,6 +141,10 @@ fn whole(report: &Report) -> Result<(), NotWhole> {
         aggregates: report.unhealable_aggregates,
         unreadable: report.unreadable,
     })
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
 }
 
 fn sentence(word: Word) -> String {
@@ -200,13 +208,20 @@ pub async fn open(
 ) -> Result<Whole, Box<dyn std::error::Error>> {
     let store = parts::database(data).await?;
     let since = Mark::of(&store).await?;
+    let mut start = Start {
+        at: Clock::system().now(),
+        healed: None,
+    };
     if closed.at == Some(since) {
         heal(nats, &store).trust(since).await?;
+        start.keep(&store).await?;
         return Ok(Whole { store, is_whole: true });
     }
     let say = throttled(|word| tracing::info!("healing: {}", sentence(word)));
     let report = heal(nats, &store).mend(since, &say).await?;
+    start.healed = Some(report.clone());
     if !report.found_anything() {
+        start.keep(&store).await?;
         return Ok(Whole { store, is_whole: true });
     }
     tracing::warn!(report = %json!(report), "the database had lost something");
@@ -215,8 +230,10 @@ pub async fn open(
     if !unhealed {
         whole(&report)?;
     }
+    let store = parts::reopen(data).await?;
+    start.keep(&store).await?;
     Ok(Whole {
-        store: parts::reopen(data).await?,
+        store,
         is_whole: report.is_whole(),
     })
 }

@@ -170,6 +170,7 @@ const NOTE: &str = "{
         RETURN VALUE total - done - refused - dead - skipped)[0];
     IF $row != 0 { RETURN false };
     UPDATE $batch SET finished = $now RETURN NONE;
+    UPDATE $open SET due = time::now() RETURN NONE;
     RETURN true;
 }";
 
@@ -267,6 +268,7 @@ impl Batches {
                     .query(NOTE)
                     .bind(("item", item_key(batch, &item).record()))
                     .bind(("batch", batch_key(batch).record()))
+                    .bind(("open", open_key(batch).record()))
                     .bind(("came", came.as_str()))
                     .bind(("why", why.map(str::to_owned)))
                     .bind(("now", self.clock.now().to_string()))

@@ -12,12 +12,14 @@
 //! ```
 //!
 //! Read [`log`] for reading and appending, [`parked`] for the order of a key's letters, [`operate`] for what
-//! operators may ask, [`replays`] for how many letters are done again. The lane's side is `jobs/dead.rs` and `jobs/redo.rs`.
+//! operators may ask, [`replays`] for how many letters are done again,
+//! [`purge`] for what goes when it is closed. The lane's side is `jobs/dead.rs` and `jobs/redo.rs`.
 
 mod count;
 mod log;
 mod operate;
 pub(crate) mod parked;
+mod purge;
 mod replays;
 mod select;
 

@@ -354,6 +354,7 @@ impl Letters {
     /// When the database does not answer, or DEAD takes nothing.
     pub async fn conclude(&self, id: Uuid) -> Result<Option<Replaying>, LetterError> {
         let Some(replay) = self.replaying(id).await? else {
+            tracing::warn!(replay = %id, "a replay that is finished is not known any more");
             return Ok(None);
         };
         let message = Outgoing {
@@ -363,6 +364,16 @@ impl Letters {
             expects: Some(0),
         };
         self.dead.publish(message).await?;
+        let Replaying {
+            by,
+            of,
+            done,
+            refused,
+            dead,
+            skipped,
+            ..
+        } = &replay;
+        tracing::info!(replay = %id, by, of, done, refused, dead, skipped, "a replay of dead letters is finished");
         Ok(Some(replay))
     }
 }

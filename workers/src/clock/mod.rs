@@ -16,6 +16,7 @@ use maru_streams::intention::Clock;
 use maru_streams::janitor::{Janitor, Keep};
 use maru_streams::jobs::Reason;
 use maru_streams::leases::Leases;
+use maru_streams::letters::Letters;
 use maru_streams::nats::Nats;
 use maru_streams::objects::Images;
 use maru_streams::retention::Retention;
@@ -47,7 +48,14 @@ const ROUNDS: [Round; 4] = [
             at: Duration::ZERO,
             missed: Missed::RunOnce,
         },
-        run: |clockwork| async { clockwork.janitor().sweep().await.map_err(|error| reason(&error)) }.boxed(),
+        run: |clockwork| {
+            async {
+                let swept = clockwork.janitor().sweep().await.map_err(|error| reason(&error))?;
+                let purged = clockwork.letters().purge_closed(clockwork.keep.horizon).await;
+                Ok(swept + purged.map_err(|error| reason(&error))?)
+            }
+            .boxed()
+        },
     },
     Round {
         tick: Tick {
@@ -153,6 +161,10 @@ impl Clockwork {
 
     fn leases(&self) -> Leases {
         Leases::new(self.store.clone())
+    }
+
+    fn letters(&self) -> Letters {
+        Letters::new(self.nats.clone(), self.store.clone(), self.clock.clone())
     }
 
     fn images(&self) -> Images {

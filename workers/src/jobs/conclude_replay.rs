@@ -29,13 +29,6 @@ pub const KIND: Kind = Kind {
 };
 
 async fn run(tools: &Tools, replay: Uuid) -> Outcome {
-    let concluded = tools.letters.conclude(replay).await.map_err(Verdict::later)?;
-    match concluded {
-        Some(it) => tracing::info!(
-            %replay, by = it.by, of = it.of, done = it.done, refused = it.refused, dead = it.dead, skipped = it.skipped,
-            "a replay of dead letters is finished"
-        ),
-        None => tracing::warn!(%replay, "a replay that is finished is not known any more"),
-    }
+    tools.letters.conclude(replay).await.map_err(Verdict::later)?;
     Ok(Vec::new())
 }
