@@ -80,7 +80,12 @@ impl Heal {
             Some(store) => self.heal(&reached.nats, store).await,
             None if self.dry_run => {
                 let word = |word: Value| {
-                    eprintln!("looked at {} up to {} of {}", text(&word["looking_at"]), word["at"], word["to"]);
+                    eprintln!(
+                        "looked at {} up to {} of {}",
+                        text(&word["looking_at"]),
+                        word["at"],
+                        word["to"]
+                    );
                 };
                 let asked = reached.ask("heal.look", json!({ "fromStart": self.from_start }), word);
                 asked

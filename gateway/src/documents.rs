@@ -132,7 +132,9 @@ fn expected_wait(operation: &mut Operation) {
     header.description = Some(
         "About how many seconds it takes to get through what waits before it; left out if nobody can tell.".to_owned(),
     );
-    accepted.headers.insert("Maru-Expected-Wait".to_owned(), RefOr::T(header));
+    accepted
+        .headers
+        .insert("Maru-Expected-Wait".to_owned(), RefOr::T(header));
 }
 
 fn text(pattern: Option<&str>) -> Object {

@@ -132,7 +132,10 @@ async fn with_yesterdays_database_people_see_todays_things() {
     let start = last_start(&house).await;
     assert_eq!(start["grade"], "warn", "{start}");
     let found = start["found"].as_str().expect("words");
-    assert!(found.contains("not been closed") && found.contains("came back"), "{found}");
+    assert!(
+        found.contains("not been closed") && found.contains("came back"),
+        "{found}"
+    );
     let again = reader
         .patch(&format!("/v1/books/{}", books[0]), json!({ "price": 1 }))
         .await;

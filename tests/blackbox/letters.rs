@@ -198,7 +198,10 @@ async fn a_command_that_was_given_up_says_so_and_operators_see_it_without_its_wo
     let (good, replays) = maru(&house, &["replays", "--json"]);
     let replays: Value = serde_json::from_str(&replays).expect("JSON");
     let newest = &replays["items"][0];
-    assert!(good && newest["dead"] == 1 && newest["by"] == "operator:mina", "{replays}");
+    assert!(
+        good && newest["dead"] == 1 && newest["by"] == "operator:mina",
+        "{replays}"
+    );
     let (good, shown) = maru(&house, &["replays", newest["id"].as_str().expect("an id")]);
     assert!(good && shown.contains("dead") && shown.contains("cmd-books"), "{shown}");
     let (good, _) = maru(&house, &["discard", &number]);

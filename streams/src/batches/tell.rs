@@ -145,11 +145,7 @@ impl Batches {
 /// build.
 pub async fn sweep(letters: Letters, lanes: Vec<String>, stop: CancellationToken) {
     let batches = letters.batches().clone();
-    while stop
-        .run_until_cancelled(tokio::time::sleep(LOOK_EVERY))
-        .await
-        .is_some()
-    {
+    while stop.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_some() {
         if let Some(Err(error)) = stop.run_until_cancelled(batches.look_after(&letters, &lanes)).await {
             tracing::debug!(%error, "open batches could not be looked for");
         }

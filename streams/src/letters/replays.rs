@@ -295,7 +295,9 @@ impl Letters {
             }
         }
         for item in &pending {
-            let Some(found) = behind.get(&item.message) else { continue };
+            let Some(found) = behind.get(&item.message) else {
+                continue;
+            };
             if heads.contains(&(item.lane.clone(), found.letter.key)) {
                 continue;
             }

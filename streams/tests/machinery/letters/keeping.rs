@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use maru_streams::janitor::{Janitor, Keep};
+
 use super::*;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -171,12 +173,16 @@ async fn closed_letters_go_with_their_pointers_when_they_are_old_and_their_messa
     let held = by(tomorrow.clone()).purge_closed(day).await.unwrap();
     assert_eq!(held, 0, "their commands can be asked about yet");
     let (nats, store) = (world.nats.clone(), world.store.clone());
-    let janitor = maru_streams::janitor::Janitor::new(nats, store, tomorrow.clone(), consumers, Default::default());
+    let janitor = Janitor::new(nats, store, tomorrow.clone(), consumers, Keep::default());
     assert_eq!(janitor.sweep().await.unwrap(), 3);
     assert_eq!(by(tomorrow.clone()).purge_closed(day).await.unwrap(), 7);
     assert_eq!(world.count(DEAD).await, 1);
     assert!(letters(&world).numbered(first).await.unwrap().is_none());
-    assert_eq!(letter(&world, 3).await.unwrap().state, State::Dead, "what is open stays");
+    assert_eq!(
+        letter(&world, 3).await.unwrap().state,
+        State::Dead,
+        "what is open stays"
+    );
     assert_eq!(by(tomorrow).purge_closed(day).await.unwrap(), 0);
     replay(&world, &everything()).await;
     becomes(&world, 3, State::Resolved).await;

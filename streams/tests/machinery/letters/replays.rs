@@ -42,7 +42,10 @@ async fn a_replay_tells_what_came_of_each_letter_and_is_written_down_once() {
     broken.poisons([2]);
     let because = Because::new("nobody wants it").unwrap();
     let third = these([number(&world, 3).await]);
-    letters(&world).discard(&third, "operator:mina", &because).await.unwrap();
+    letters(&world)
+        .discard(&third, "operator:mina", &because)
+        .await
+        .unwrap();
     let mut which = these([number(&world, 3).await]);
     for n in [1, 2, 4, 5, 6] {
         which.letters.push(number(&world, n).await);
@@ -61,7 +64,10 @@ async fn a_replay_tells_what_came_of_each_letter_and_is_written_down_once() {
     assert_eq!(came(2), (Some(Came::Dead), None));
     assert_eq!(came(3), (Some(Came::Skipped), Some("it was discarded".to_owned())));
     let to_look_at: Vec<_> = shown.letters[..2].iter().map(|letter| letter.message).collect();
-    assert!(to_look_at.contains(&id(2)) && to_look_at.contains(&id(3)), "{to_look_at:?}");
+    assert!(
+        to_look_at.contains(&id(2)) && to_look_at.contains(&id(3)),
+        "{to_look_at:?}"
+    );
     assert_eq!(letters(&world).replays(10).await.unwrap(), [replay.clone()]);
 
     // Its callback writes it down, and twice is once.
@@ -84,21 +90,31 @@ async fn a_replay_whose_process_died_is_handed_over_by_another_one() {
     until("all are dead", async || world.count(DEAD).await == 40).await;
     broken.mends();
     // Two a second: it dies when a few are handed over.
-    let dying = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let dying = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     let theirs = Letters::new(
-        maru_streams::nats::Nats::connect(world.server.url(), "dying").await.unwrap(),
+        maru_streams::nats::Nats::connect(world.server.url(), "dying")
+            .await
+            .unwrap(),
         world.store.clone(),
         world.clock.clock(),
     );
     dying.spawn(async move {
         let lanes = [CMD.to_owned()];
         let slowly = std::num::NonZeroU32::new(2);
-        theirs.replay(&everything(), "operator:mina", slowly, &lanes, |_, _| {}).await
+        theirs
+            .replay(&everything(), "operator:mina", slowly, &lanes, |_, _| {})
+            .await
     });
     until("some took effect", async || sum(&world, 1).await == 5).await;
     dying.shutdown_background();
     let replays = letters(&world).replays(10).await.unwrap();
-    assert!(replays[0].finished.is_none() && replays[0].settled() < 40, "{replays:?}");
+    assert!(
+        replays[0].finished.is_none() && replays[0].settled() < 40,
+        "{replays:?}"
+    );
     let replay = finishes(&world, replays[0].id).await;
     assert_eq!(counts(&replay), [40, 40, 0, 0, 0]);
     for n in 1..=40 {
