@@ -159,8 +159,9 @@ async fn a_batch_whose_end_could_not_be_told_is_told_later_and_once() {
         };
         world.nats.jetstream().update_stream(config).await.unwrap();
     };
+    world.apply(&lane(POLICY).consumers()).await;
     room(1).await;
-    let running = start(&world, lane(POLICY)).await;
+    let running = lane(POLICY).start(&world.engine);
     finished(&world).await;
     until("the messages are settled all the same", async || {
         world.unsettled(JOBS, LANE).await == 0
