@@ -92,7 +92,7 @@ fn replays(desk: Desk, letters: &Letters) -> Desk {
                 .show_replay(replay)
                 .await
                 .map_err(|error| DeskError::failed(&error))?;
-            answer(shown.ok_or_else(|| no_such_replay(replay)))
+            answer(Ok::<_, DeskError>(shown.ok_or_else(|| no_such_replay(replay))?))
         }
         .boxed()
     })
