@@ -1,10 +1,14 @@
 //! `maru dead-letters`: what lanes gave up on, and what to do about it.
 
+mod replays;
+
 use std::num::NonZeroU32;
 
 use clap::{Args, Subcommand, ValueEnum};
 use maru_schemas::letters::{Done, Letter, Page};
+use maru_schemas::replays::{Replays, Shown};
 use serde_json::{Value, from_value, json};
+use uuid::Uuid;
 
 use crate::Outcome;
 use crate::operator::Site;
@@ -37,6 +41,17 @@ enum What {
         /// At most so many a second.
         #[arg(long, value_name = "N")]
         rate: Option<NonZeroU32>,
+        /// Wait until it is known what comes of each; fail if one is dead again.
+        #[arg(long, conflicts_with = "dry_run")]
+        wait: bool,
+    },
+    /// List the replays of the last weeks and how far each is; with an id, what came of its letters.
+    Replays {
+        /// One of them, by its id.
+        replay: Option<Uuid>,
+        /// How many at most.
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
+        limit: u16,
     },
     /// Decide that letters shall not take effect. What waits behind one of them is released.
     Discard {
@@ -127,10 +142,34 @@ impl DeadLetters {
                 }
                 Ok(())
             }
-            What::Replay { chosen, dry_run, rate } => {
+            What::Replays { replay: None, limit } => {
+                let answer = ask(&site, "dead_letters.replays", json!({ "limit": limit })).await?;
+                let replays: Replays = from_value(answer)?;
+                if !site.json {
+                    replays::list(&replays.items);
+                }
+                Ok(())
+            }
+            What::Replays { replay, .. } => {
+                let answer = ask(&site, "dead_letters.replay_status", json!({ "replay": replay })).await?;
+                let shown: Shown = from_value(answer)?;
+                if !site.json {
+                    replays::show(&shown);
+                }
+                Ok(())
+            }
+            What::Replay {
+                chosen,
+                dry_run,
+                rate,
+                wait,
+            } => {
                 let question = json!({
                     "which": chosen.question(), "dryRun": dry_run, "perSecond": rate, "by": operator(),
                 });
+                if wait {
+                    return replays::replay_and_wait(&site, question).await;
+                }
                 complete(&site, ask(&site, "dead_letters.replay", question).await?)
             }
             What::Discard { chosen, because } => {
@@ -278,6 +317,9 @@ fn show_done(done: &Done) {
     }
     for number in &done.replayed {
         println!("{number:>8}  handed to its lane; `maru dead-letters show {number}` says what comes of it");
+    }
+    if let Some(replay) = done.replay {
+        println!("replay {replay}: `maru dead-letters replays {replay}` says how far it is");
     }
     for number in &done.discarded {
         println!("{number:>8}  discarded");

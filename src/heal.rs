@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use maru_streams::desk::{self, DeskError};
-use maru_streams::heal::{Closed, HealError, Mark, Report, Word};
+use maru_streams::heal::{Closed, HealError, Mark, Report, Start, Word};
+use maru_streams::intention::Clock;
 use maru_streams::nats::Nats;
 use maru_streams::store::Store;
 use maru_workers::heal::heal;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::operator::{Database, Site};
 use crate::{Outcome, parts};
@@ -70,7 +71,15 @@ impl Heal {
         let report = match reached.store.clone() {
             Some(store) => self.heal(&reached.nats, store).await,
             None if self.dry_run => {
-                let asked = reached.ask("heal.look", json!({ "fromStart": self.from_start }), |_| {});
+                let word = |word: Value| {
+                    eprintln!(
+                        "looked at {} up to {} of {}",
+                        text(&word["looking_at"]),
+                        word["at"],
+                        word["to"]
+                    );
+                };
+                let asked = reached.ask("heal.look", json!({ "fromStart": self.from_start }), word);
                 asked
                     .await
                     .and_then(|answer| serde_json::from_value(answer).map_err(|error| DeskError::failed(&error)))
@@ -122,6 +131,10 @@ pub fn whole(report: &Report) -> Result<(), NotWhole> {
         aggregates: report.unhealable_aggregates,
         unreadable: report.unreadable,
     })
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
 }
 
 pub fn sentence(word: Word) -> String {
@@ -189,14 +202,21 @@ pub async fn open(
     let was_closed = closed.at == Some(since);
     metrics::gauge!("maru_start_unclean").set(f64::from(u8::from(!was_closed && !is_new)));
     tell_metrics(&Report::default());
+    let mut start = Start {
+        at: Clock::system().now(),
+        healed: None,
+    };
     if was_closed {
         heal(nats, &store).trust(since).await?;
+        start.keep(&store).await?;
         return Ok(Whole { store, is_whole: true });
     }
     let say = throttled(|word| tracing::info!("healing: {}", sentence(word)));
     let report = heal(nats, &store).mend(since, &say).await?;
     tell_metrics(&report);
+    start.healed = Some(report.clone());
     if !report.found_anything() {
+        start.keep(&store).await?;
         return Ok(Whole { store, is_whole: true });
     }
     tracing::warn!(report = %json!(report), "the database had lost something");
@@ -205,8 +225,10 @@ pub async fn open(
     if !unhealed {
         whole(&report)?;
     }
+    let store = parts::reopen(data).await?;
+    start.keep(&store).await?;
     Ok(Whole {
-        store: parts::reopen(data).await?,
+        store,
         is_whole: report.is_whole(),
     })
 }

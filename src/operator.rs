@@ -171,6 +171,11 @@ impl Reached {
         })
     }
 
+    /// Whether it was opened for this question alone, so that nobody works there.
+    pub const fn is_opened_here(&self) -> bool {
+        self.desk.is_some()
+    }
+
     /// Closes what was opened.
     pub async fn leave(self, site: &Site) -> Result<(), Box<dyn std::error::Error>> {
         let Self {

@@ -166,11 +166,11 @@ fn print(stands: &Value) {
     println!("{:<18} {}", text(&stands["view"]), place(read, "is read"));
     if other.is_object() {
         let stage = match text(&other["stage"]).as_str() {
-            "ready" => "is the other version",
-            "dropping" => "is being dropped",
-            _ => "is being built",
+            "ready" => "is the other version".to_owned(),
+            "dropping" => "is being dropped".to_owned(),
+            _ => format!("is being built ({} %)", other["percent"]),
         };
-        println!("{:<18} {}", "", place(other, stage));
+        println!("{:<18} {}", "", place(other, &stage));
     }
     if is_equal(compared) {
         println!(

@@ -49,6 +49,23 @@ fn the_published_documents_are_as_the_code_says() {
 }
 
 #[test]
+fn every_command_that_may_be_answered_with_202_says_how_long_it_may_take() {
+    let openapi = document("schemas/openapi.json");
+    let mut accepted = 0;
+    for (path, item) in entries(&openapi["paths"]).filter(|(path, _)| !path.starts_with("/v1/ops/")) {
+        for (method, operation) in entries(item) {
+            let answer = &operation["responses"]["202"];
+            if answer.is_object() {
+                accepted += 1;
+                let header = &answer["headers"]["Maru-Expected-Wait"];
+                assert_eq!(header["schema"]["type"], "integer", "{method} {path}");
+            }
+        }
+    }
+    assert!(accepted > 10, "{accepted}");
+}
+
+#[test]
 fn a_document_that_drifted_or_is_gone_is_found_and_left_as_it_is() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (is_well, said) = check(folder.path());

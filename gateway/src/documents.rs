@@ -5,7 +5,7 @@ use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::Type;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{
-    ComponentsBuilder, ContentBuilder, InfoBuilder, Object, ObjectBuilder, OpenApi, OpenApiBuilder, Ref, RefOr,
+    ComponentsBuilder, ContentBuilder, Header, InfoBuilder, Object, ObjectBuilder, OpenApi, OpenApiBuilder, Ref, RefOr,
     Response, ResponseBuilder,
 };
 use utoipa::{PartialSchema, ToSchema};
@@ -76,6 +76,7 @@ pub fn finish(mut document: OpenApi) -> OpenApi {
                 "`wait=n` in seconds, or `respond-async`.",
                 text(None),
             );
+            expected_wait(operation);
         }
         if let Some(operation) = &mut item.get {
             problems(operation, path, &[]);
@@ -119,6 +120,21 @@ fn problem() -> Response {
                 .build(),
         )
         .build()
+}
+
+/// What a command that is still under way says of how long it will take.
+fn expected_wait(operation: &mut Operation) {
+    let Some(RefOr::T(accepted)) = operation.responses.responses.get_mut("202") else {
+        return;
+    };
+    let seconds = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0)).build();
+    let mut header = Header::new(seconds);
+    header.description = Some(
+        "About how many seconds it takes to get through what waits before it; left out if nobody can tell.".to_owned(),
+    );
+    accepted
+        .headers
+        .insert("Maru-Expected-Wait".to_owned(), RefOr::T(header));
 }
 
 fn text(pattern: Option<&str>) -> Object {

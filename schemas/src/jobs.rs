@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strum::{IntoStaticStr, VariantNames};
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use crate::ids::{BookId, JobId, PaymentId, PurchaseId};
 use crate::message::message;
@@ -49,6 +50,11 @@ pub enum Job {
     CancelCharge {
         /// Which payment.
         payment: PaymentId,
+    },
+    /// Write down for good what came of a replay of dead letters, now that all of them are settled.
+    ConcludeReplay {
+        /// Which replay.
+        replay: Uuid,
     },
 }
 

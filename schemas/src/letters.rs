@@ -256,7 +256,8 @@ pub struct Listing {
 }
 
 /// Which letters to do something to: by number, or by what they have in common, or all open ones.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = DeadLettersMeant)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Which {
     /// These.
@@ -268,6 +269,7 @@ pub struct Which {
     /// Of this kind: `charge`, or the whole `ce-type`.
     pub kind: Option<String>,
     /// Given up since.
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub since: Option<Timestamp>,
     /// Every open one.
     pub all: bool,
@@ -337,6 +339,9 @@ pub struct Skipped {
 #[schema(as = DeadLettersDone)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Done {
+    /// The replay that they are done again in, if there is anything to replay.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replay: Option<Uuid>,
     /// What would be replayed, in this order; only in a dry run.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub would_replay: Vec<Replayable>,

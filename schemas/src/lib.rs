@@ -23,6 +23,7 @@ pub mod reviews;
 
 pub mod documents;
 pub mod letters;
+pub mod replays;
 pub mod surreal;
 pub mod views;
 pub mod words;

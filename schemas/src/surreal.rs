@@ -79,4 +79,9 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "partial",
         text: include_str!("../surreal/013_partial.surql"),
     },
+    Migration {
+        number: 14,
+        name: "batches",
+        text: include_str!("../surreal/014_batches.surql"),
+    },
 ];

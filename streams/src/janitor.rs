@@ -9,7 +9,8 @@
 //! a database that has lost something can be healed from COMMANDS. Acknowledgements are not durable, so the
 //! inbox keeps its rows for longer than the stream keeps the commands (see [`crate::retention`]).
 //!
-//! The letters in DEAD are not its business: they stay until people have decided about them.
+//! The letters in DEAD are not its business: they stay until people have decided about them, and then
+//! [`Letters::purge_closed`](crate::letters::Letters::purge_closed) takes them away.
 
 use maru_schemas::views::VIEWS;
 use std::collections::BTreeSet;

@@ -24,6 +24,7 @@
 pub use {metrics, tracing};
 
 pub mod backup;
+pub mod batches;
 pub mod budgets;
 pub mod contract;
 pub mod deploy;

@@ -17,7 +17,9 @@ use maru_schemas::envelope::Envelope;
 use serde::Deserialize;
 use tokio::sync::{mpsc, oneshot};
 use tracing::Instrument;
+use uuid::Uuid;
 
+use crate::batches;
 use crate::nats::Nats;
 use crate::spans;
 
@@ -55,6 +57,13 @@ impl Outgoing {
             body,
             expects: once.then_some(0),
         }
+    }
+
+    /// The same message as part of a [batch](crate::batches), or of none.
+    #[must_use]
+    pub fn in_batch(mut self, batch: Option<Uuid>) -> Self {
+        self.headers.extend(batches::header(batch));
+        self
     }
 }
 

@@ -1,5 +1,5 @@
 //! Takes away from the database what the machinery itself no longer needs: what became of commands that
-//! have left COMMANDS, calls to the outside that were made long ago, counts of failures.
+//! have left COMMANDS, calls to the outside that were made long ago, counts of failures, batches.
 //!
 //! It goes through each table in the order of its keys, a page at a time, and remembers how far it came; a
 //! walk that was broken off goes on there. There is no index by time: it would cost a further row with each
@@ -49,6 +49,14 @@ const EFFECT: Aging = Aging {
     table: "effect",
     delete: "DELETE $old WHERE at < $before AND status != 'begun' RETURN NONE;
              UPDATE $ageless SET at = time::now() RETURN NONE;",
+};
+const BATCH: Aging = Aging {
+    table: "batch",
+    delete: "DELETE $old WHERE at < $before AND finished != NONE RETURN NONE;",
+};
+const BATCH_ITEM: Aging = Aging {
+    table: "batch_item",
+    delete: "DELETE $old WHERE at < $before RETURN NONE;",
 };
 
 /// Forgets.
@@ -106,6 +114,8 @@ impl Retention {
         let mut rows = self.table(&lease, &INBOX, self.horizon.saturating_mul(2)).await?;
         rows += self.table(&lease, &ATTEMPTS, LEDGER).await?;
         rows += self.table(&lease, &EFFECT, LEDGER).await?;
+        rows += self.table(&lease, &BATCH, LEDGER).await?;
+        rows += self.table(&lease, &BATCH_ITEM, LEDGER).await?;
         lease.free().await;
         Ok(rows)
     }

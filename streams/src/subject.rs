@@ -10,6 +10,7 @@
 //! evt.<context>.<kind>.v1.<aggregate id>    EVENTS
 //! dead.<lane>.<message id>                  DEAD, the letters
 //! redo.<lane>.<message id>.<n>              DEAD, what operators want of a lane
+//! replay.<replay id>                        DEAD, what came of a replay, for good
 //! sched.job.<kind>.<job id>                 SCHEDULES, a job that waits; it becomes
 //! due.job.<kind>.<job id>.<failures>        SCHEDULES, a job whose time has come
 //! sched.tick.<name> · due.tick.<name>       SCHEDULES, the clock's next tick, and one that has come

@@ -108,7 +108,7 @@ fn streams(size: Size) -> Vec<Config> {
         stream(COMMANDS, &["cmd.>"]),
         stream(JOBS, &["job.>", "late.>", "held.>"]),
         stream(EVENTS, &["evt.>"]),
-        stream(DEAD, &["dead.>", "redo.>"]),
+        stream(DEAD, &["dead.>", "redo.>", "replay.>"]),
         // What waits for its time may not be refused for want of room, and the server takes schedules only
         // where the oldest would have to go. So this one has no limits, and the janitor keeps it small.
         Config {

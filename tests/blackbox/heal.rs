@@ -33,6 +33,18 @@ async fn report(house: &House, options: &[&str]) -> Value {
     serde_json::from_slice(&told.stdout).expect("a report")
 }
 
+/// What `maru doctor` says of the last start.
+async fn last_start(house: &House) -> Value {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_maru"));
+    command.current_dir(root()).stdin(Stdio::null());
+    command.args(["doctor", "--json", "--data"]).arg(house.data());
+    let told = tokio::task::spawn_blocking(move || command.output().expect("maru doctor")).await;
+    let told: Value = serde_json::from_slice(&told.expect("maru doctor").stdout).expect("findings");
+    let findings = told["findings"].as_array().expect("findings");
+    let found = findings.iter().find(|one| one["what"] == "last start");
+    found.expect("the last start").clone()
+}
+
 /// SIGKILL, and waits until its nats-server is gone too.
 async fn kill(house: &House) {
     let server = format!("/proc/{}", house.nats_pid().expect("a nats-server"));
@@ -120,6 +132,13 @@ async fn with_yesterdays_database_people_see_todays_things() {
         (seen(&people, &books).await == before).then_some(())
     })
     .await;
+    let start = last_start(&house).await;
+    assert_eq!(start["grade"], "warn", "{start}");
+    let found = start["found"].as_str().expect("words");
+    assert!(
+        found.contains("not been closed") && found.contains("came back"),
+        "{found}"
+    );
     let again = reader
         .patch(&format!("/v1/books/{}", books[0]), json!({ "price": 1 }))
         .await;

@@ -146,6 +146,23 @@ async fn a_story_that_was_given_up_is_written_when_an_administrator_replays_it()
             .is_some_and(|by| by.starts_with("admin:"))
     );
     assert!(admin.get(letters).await.is(200).items().is_empty());
+
+    let replays = format!("{letters}/replays");
+    let replay = eventually("the replay is finished", async || {
+        let newest = admin.get(&replays).await.is(200).items().into_iter().next()?;
+        newest["finished"].is_string().then_some(newest)
+    })
+    .await;
+    assert_eq!((&replay["id"], &replay["of"]), (&done.json["replay"], &json!(1)));
+    assert_eq!((&replay["done"], &replay["dead"]), (&json!(1), &json!(0)));
+    assert!(replay["by"].as_str().is_some_and(|by| by.starts_with("admin:")));
+    let one = format!("{replays}/{}", replay["id"].as_str().expect("an id"));
+    let shown = admin.get(&one).await.is(200).json;
+    assert_eq!(shown["letters"][0]["number"], letter["number"]);
+    assert_eq!(shown["letters"][0]["came"], "done");
+    mina.get(&one).await.refused_as(403, "NOT_ALLOWED");
+    let other = format!("{replays}/01900000-0000-7000-8000-000000000000");
+    admin.get(&other).await.refused_as(404, "NOT_THERE");
     house.settles().await;
 }
 
@@ -176,6 +193,17 @@ async fn a_command_that_was_given_up_says_so_and_operators_see_it_without_its_wo
     );
     let (good, plan) = maru(&house, &["replay", "--all", "--dry-run"]);
     assert!(good && plan.contains("CANNOT BE READ"), "{plan}");
+    let (good, waited) = maru(&house, &["replay", &number, "--wait"]);
+    assert!(!good && waited.contains("1 dead again"), "{waited}");
+    let (good, replays) = maru(&house, &["replays", "--json"]);
+    let replays: Value = serde_json::from_str(&replays).expect("JSON");
+    let newest = &replays["items"][0];
+    assert!(
+        good && newest["dead"] == 1 && newest["by"] == "operator:mina",
+        "{replays}"
+    );
+    let (good, shown) = maru(&house, &["replays", newest["id"].as_str().expect("an id")]);
+    assert!(good && shown.contains("dead") && shown.contains("cmd-books"), "{shown}");
     let (good, _) = maru(&house, &["discard", &number]);
     assert!(!good, "there is always a reason");
     admin
@@ -204,4 +232,6 @@ async fn a_command_that_was_given_up_says_so_and_operators_see_it_without_its_wo
     assert!(good && listed.contains("cmd-books"), "{listed}");
     let (good, _) = maru(&house, &["show", "999999"]);
     assert!(!good);
+    let (good, _) = maru(&house, &["replay", "--all", "--wait"]);
+    assert!(!good, "where nobody works nothing comes of waiting");
 }

@@ -233,6 +233,7 @@ async fn a_doctor_says_what_is_wrong_and_what_to_do() {
         "topology",
         "outbox",
         "keys",
+        "last start",
     ] {
         assert_eq!(grades(what), ["ok"], "{what} in {}", said.out);
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use maru_streams::batches;
 use maru_streams::budgets::Budgets;
 use maru_streams::contract::Context;
 use maru_streams::doctor::{Place, watch_disk};
@@ -117,6 +118,7 @@ impl House {
             intend: intend.clone(),
             effects: Effects::new(parts.store.clone()),
             partials: Partials::new(parts.store.clone(), parts.nats.clone()),
+            letters: Letters::new(parts.nats.clone(), parts.store.clone(), parts.clock.clone()),
             images: Images::new(parts.nats.clone()),
             ai: Arc::new(WatchedAi(Arc::clone(&parts.ai))),
             bank: Arc::new(WatchedBank(Arc::clone(&parts.bank))),
@@ -209,7 +211,7 @@ impl House {
     /// Starts the named ones, or everything if none is named.
     #[must_use]
     pub fn start(self, only: &[String]) -> Working {
-        let desk = self.desk();
+        let (desk, names) = (self.desk(), self.lanes());
         let budgets = self.budgets();
         let wanted = |name: &str| only.is_empty() || only.iter().any(|only| only == name);
         let letters = self.letters();
@@ -267,6 +269,7 @@ impl House {
         tasks.push(tokio::spawn(
             self.outbox.sweep(Leases::new(self.parts.store.clone()), stop.clone()),
         ));
+        tasks.push(tokio::spawn(batches::sweep(letters.clone(), names, stop.clone())));
         tasks.push(tokio::spawn(letters.count(stop.clone())));
         let streams = &[COMMANDS, JOBS, EVENTS, SCHEDULES, DEAD];
         tasks.push(tokio::spawn(watch(

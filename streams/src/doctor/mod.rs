@@ -1,10 +1,11 @@
 //! Whether the installation is as it should be: what can be found out, each with what to do about it.
 //!
-//! [`servers`] asks the streaming server and the database, [`machine`] looks at the disk, the limits and the
+//! [`servers`] asks the streaming server and the database, [`start`] tells how the last start went, [`machine`] looks at the disk, the limits and the
 //! keys of the machine that answers.
 
 mod machine;
 mod servers;
+mod start;
 
 pub use machine::watch_disk;
 
@@ -87,6 +88,7 @@ fn above<T: PartialOrd>(value: T, warn: T, bad: T) -> Grade {
 pub async fn examine(nats: &Nats, store: &Store, clock: &Clock, consumers: &[Consumer], place: &Place) -> Vec<Finding> {
     let mut findings = vec![Finding::ok("maru", env!("CARGO_PKG_VERSION"))];
     findings.extend(servers::examine(nats, store, clock, consumers, place).await);
+    findings.extend(start::examine(store).await);
     findings.extend(machine::examine(nats, place).await);
     findings
 }

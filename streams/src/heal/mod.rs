@@ -25,6 +25,7 @@ mod outbox;
 mod outcomes;
 mod report;
 mod restore;
+mod start;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -38,6 +39,7 @@ use uuid::Uuid;
 use self::again::{Again, Deciding};
 pub use self::mark::{Closed, Mark};
 pub use self::report::{Report, Unhealable, Why, Word};
+pub use self::start::Start;
 use crate::contract::Context;
 use crate::nats::Nats;
 use crate::store::{Store, StoreError};

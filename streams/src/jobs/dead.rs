@@ -13,6 +13,7 @@ use super::lane::Shared;
 use super::lease::Lease;
 use super::opened::Opened;
 use super::verdict::Reason;
+use crate::batches::BATCH;
 use crate::topology::COMMANDS;
 
 /// What a letter keeps of its message's headers. Headers of the server are left out, and so is the subject
@@ -31,6 +32,7 @@ const KEPT: &[&str] = &[
     "maru-fingerprint",
     "traceparent",
     "content-type",
+    BATCH,
 ];
 
 /// The headers that go with a message wherever it is taken.

@@ -7,6 +7,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use maru_schemas::envelope::Envelope;
 use maru_schemas::message::Message;
+use uuid::Uuid;
 
 use super::verdict::{Reason, Verdict};
 use crate::subject::Subject;
@@ -25,6 +26,8 @@ pub struct Delivery {
     /// Counted from one: how often it was tried, this time included. What a neighbour's crash brought
     /// back does not count.
     pub attempt: u32,
+    /// The [batch](crate::batches) that it belongs to, if to any.
+    pub batch: Option<Uuid>,
 }
 
 impl Delivery {

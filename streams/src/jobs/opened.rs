@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use maru_schemas::envelope::Envelope;
 use maru_schemas::letters::State;
+use maru_schemas::replays::Came;
 use uuid::Uuid;
 
 use super::attempts::Tried;
@@ -16,6 +17,7 @@ use super::lease::Lease;
 use super::policy::LONGEST;
 use super::verdict::{Reason, Verdict};
 use super::{attempts, redo};
+use crate::batches::batch_of;
 use crate::letters::Found;
 use crate::letters::parked::Place;
 use crate::subject::Subject;
@@ -42,6 +44,10 @@ pub(super) struct Opened {
     pub(super) is_behind: bool,
     /// The letter it comes from.
     pub(super) letter: Option<Found>,
+    /// The batch in which it is taken up.
+    pub(super) batch: Option<Uuid>,
+    /// What came of it earlier, as far as its batch goes.
+    pub(super) came: Option<Came>,
 }
 
 impl Opened {
@@ -56,12 +62,32 @@ impl Opened {
             is_awaited: false,
             is_behind: false,
             letter: None,
+            batch: None,
+            came: None,
         }
     }
 
     /// What is handled, if something is.
     pub(super) fn delivery(&self) -> Option<&Arc<Delivery>> {
         self.work.as_ref().ok()
+    }
+
+    /// What comes of it now that it is finished: what it came to earlier, if there was nothing to handle.
+    pub(super) fn came_now(&self, is_refused: bool) -> Option<Came> {
+        match (&self.work, is_refused) {
+            (Err(_), _) => self.came,
+            (Ok(_), true) => Some(Came::Refused),
+            (Ok(_), false) => Some(Came::Done),
+        }
+    }
+
+    /// Has its batch know what came of it; nothing if it belongs to none.
+    pub(super) async fn note(&self, shared: &Shared, came: Option<Came>) -> Result<(), Reason> {
+        let (Some(batch), Some(came)) = (self.batch, came) else {
+            return Ok(());
+        };
+        let noted = shared.letters.batches().note(batch, &shared.name, self.id, came).await;
+        noted.map_err(away)
     }
 
     /// The later ones of its key need not wait for it any more; the next of them is released.
@@ -83,7 +109,7 @@ impl Opened {
         }
         let found = shared.letters.newest(&shared.name, first.message).await.map_err(away)?;
         if let Some(found) = found {
-            shared.letters.release(&found).await.map_err(away)?;
+            shared.letters.release(&found, self.batch).await.map_err(away)?;
         }
         Ok(())
     }
@@ -97,15 +123,21 @@ pub(super) async fn open(shared: &Shared, lease: &Lease) -> Opened {
     } else {
         from_stream(shared, lease, id).await
     };
-    opened.unwrap_or_else(|verdict| Opened::settled(id, verdict))
+    opened.unwrap_or_else(|verdict| Opened {
+        batch: batch_of(lease.message.headers.as_ref()),
+        ..Opened::settled(id, verdict)
+    })
 }
 
 async fn from_stream(shared: &Shared, lease: &Lease, id: Uuid) -> Result<Opened, Verdict> {
+    let batch = batch_of(lease.message.headers.as_ref());
     // Only what comes again can have become a letter before; then nothing but a replay may run it.
     let comes_again = lease.comes_again();
     if comes_again && let Some(found) = shared.letters.newest(&shared.name, id).await.map_err(Verdict::later)? {
         let opened = Opened {
             place: place(shared, found.letter.key, lease.ticket.0, id),
+            batch,
+            came: (found.letter.state != State::Behind).then_some(Came::Dead),
             ..Opened::settled(id, Verdict::Already)
         };
         if found.letter.state == State::Behind {
@@ -157,6 +189,7 @@ async fn from_stream(shared: &Shared, lease: &Lease, id: Uuid) -> Result<Opened,
             body: lease.message.payload.clone(),
             seq: lease.ticket.0,
             attempt: tried.failures + 1,
+            batch,
         })),
         id,
         counted_as: id,
@@ -165,6 +198,8 @@ async fn from_stream(shared: &Shared, lease: &Lease, id: Uuid) -> Result<Opened,
         is_awaited,
         is_behind,
         letter: None,
+        batch,
+        came: None,
     })
 }
 

@@ -16,7 +16,8 @@ use super::lane::Shared;
 use super::lease::Lease;
 use super::opened::{Opened, place};
 use super::verdict::{Reason, Verdict};
-use crate::letters::Found;
+use crate::batches::batch_of;
+use crate::letters::{Found, came_in};
 use crate::subject::Subject;
 
 /// Takes up what a pointer points to.
@@ -32,9 +33,12 @@ pub(super) async fn open(shared: &Shared, lease: &Lease) -> Result<Opened, Verdi
         return Err(Verdict::Already);
     };
     let letter = &found.letter;
+    let batch = batch_of(lease.message.headers.as_ref());
     let opened = Opened {
         place: place(shared, letter.key, letter.seq, id),
         is_awaited: true,
+        batch,
+        came: came_in(letter, batch),
         ..Opened::settled(id, Verdict::Already)
     };
     match letter.state {
@@ -87,6 +91,8 @@ async fn read(shared: &Shared, found: &Found, attempt: u32) -> Result<Delivery, 
         body,
         seq: letter.seq,
         attempt,
+        // It was given up in the batch that it came with; a replay is another one.
+        batch: None,
     })
 }
 

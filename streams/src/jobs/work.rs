@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use maru_schemas::replays::Came;
 use tracing::field::{Empty, display};
 use tracing::{Instrument, Span};
 
@@ -146,7 +147,11 @@ async fn finish(shared: &Shared, lease: &Lease, opened: &Opened, refused: Option
         None if opened.is_awaited && opened.delivery().is_some() => opened.let_pass(shared).await,
         None => Ok(()),
     };
-    match finished {
+    let noted = match finished {
+        Ok(()) => opened.note(shared, opened.came_now(refused.is_some())).await,
+        not_finished => not_finished,
+    };
+    match noted {
         Ok(()) => settle::ack(&shared.held.nats, lease).await,
         Err(why) => not_yet(shared, lease, &why).await,
     }
@@ -196,7 +201,13 @@ async fn give_up(shared: &Shared, lease: &Lease, opened: &Opened, reason: &Reaso
         Some(found) => redo::fail_again(shared, opened, found, reason).await,
         None => bury(shared, lease, opened, reason).await,
     };
-    match given_up {
+    let noted = match given_up {
+        // What waits behind another one is not given up for good.
+        Ok(()) if opened.is_behind => Ok(()),
+        Ok(()) => opened.note(shared, Some(Came::Dead)).await,
+        not_given_up => not_given_up,
+    };
+    match noted {
         Ok(()) => settle::term(&shared.held.nats, lease, reason.code).await,
         Err(why) => not_yet(shared, lease, &why).await,
     }

@@ -37,9 +37,9 @@ impl Letters {
     async fn count_open(&self, open: &mut BTreeMap<String, u32>) -> bool {
         open.values_mut().for_each(|count| *count = 0);
         let counted = self
-            .each_state(|lane, state| {
-                if is_open(state) {
-                    *open.entry(lane.to_owned()).or_default() += 1;
+            .each_header(|head| {
+                if is_open(head.state) {
+                    *open.entry(head.lane.to_owned()).or_default() += 1;
                 }
             })
             .await;

@@ -4,11 +4,14 @@ use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::stream::DirectGetErrorKind;
 use bytes::Bytes;
+use jiff::Timestamp;
 use maru_schemas::letters::{Entry, Letter, State, What};
 use uuid::Uuid;
 
 use super::{Found, LANE, LetterError, Letters};
+use crate::batches;
 use crate::jobs::{Next, Reason, Session};
+use crate::lanes::timestamp;
 use crate::nats::Nats;
 use crate::publish::{Outgoing, publish_together};
 use crate::subject::Subject;
@@ -22,13 +25,23 @@ const ATTEMPTS: &str = "maru-dead-attempts";
 /// How many letters are asked for at a time.
 const AT_A_TIME: usize = 500;
 
+/// What stands above a letter.
+pub(super) struct Head<'a> {
+    pub(super) subject: &'a str,
+    pub(super) lane: &'a str,
+    pub(super) state: &'a str,
+    pub(super) seq: u64,
+    /// When it came to stand so.
+    pub(super) stored: Timestamp,
+}
+
 /// How much of every letter is read.
 enum Part {
     Whole,
     Headers,
 }
 
-fn unreadable(why: impl std::fmt::Display) -> LetterError {
+pub(super) fn unreadable(why: impl std::fmt::Display) -> LetterError {
     LetterError::Read(why.to_string())
 }
 
@@ -165,7 +178,14 @@ impl Letters {
 
     /// Appends to a letter and has its lane look at it, both or neither. False if something else has
     /// happened to it since it was read.
-    pub(super) async fn append_and_redo(&self, found: &Found, state: State, entry: Entry) -> Result<bool, LetterError> {
+    /// `replay`: the one that its lane settles it in.
+    pub(super) async fn append_and_redo(
+        &self,
+        found: &Found,
+        state: State,
+        entry: Entry,
+        replay: Option<Uuid>,
+    ) -> Result<bool, LetterError> {
         let letter = found.letter.clone().after(state, entry);
         let redo = Outgoing {
             subject: Subject::Redo {
@@ -178,6 +198,7 @@ impl Letters {
                 .key
                 .map(|key| ("ce-subject", key.to_string()))
                 .into_iter()
+                .chain(batches::header(replay))
                 .collect(),
             body: Bytes::new(),
             expects: Some(0),
@@ -188,7 +209,7 @@ impl Letters {
 
     /// Every letter as it stands, in the order in which they changed last.
     pub(super) async fn each(&self, mut take: impl FnMut(Found)) -> Result<(), LetterError> {
-        self.each_message(Part::Whole, |seq, message| {
+        self.each_message(Part::Whole, |seq, _, message| {
             // A later build's letter that this one cannot read is no reason to show none.
             match read(seq, &message.payload) {
                 Ok(found) => take(found),
@@ -198,12 +219,18 @@ impl Letters {
         .await
     }
 
-    /// Lane and state of every letter.
-    pub(super) async fn each_state(&self, mut take: impl FnMut(&str, &str)) -> Result<(), LetterError> {
-        self.each_message(Part::Headers, |_, message| {
+    /// What stands above every letter.
+    pub(super) async fn each_header(&self, mut take: impl FnMut(Head<'_>)) -> Result<(), LetterError> {
+        self.each_message(Part::Headers, |seq, stored, message| {
             let state = message.headers.as_ref().and_then(|headers| headers.get(STATE));
             if let (Some(Subject::Dead { lane, .. }), Some(state)) = (Subject::parse(&message.subject), state) {
-                take(lane, state.as_str());
+                take(Head {
+                    subject: &message.subject,
+                    lane,
+                    state: state.as_str(),
+                    seq,
+                    stored,
+                });
             }
         })
         .await
@@ -212,7 +239,7 @@ impl Letters {
     async fn each_message(
         &self,
         part: Part,
-        mut take: impl FnMut(u64, &async_nats::Message),
+        mut take: impl FnMut(u64, Timestamp, &async_nats::Message),
     ) -> Result<(), LetterError> {
         let stream = self
             .nats
@@ -247,8 +274,9 @@ impl Letters {
                     message: *message,
                     context: self.nats.jetstream().clone(),
                 };
-                let seq = message.info().map_err(unreadable)?.stream_sequence;
-                take(seq, &message.message);
+                let info = message.info().map_err(unreadable)?;
+                let (seq, stored) = (info.stream_sequence, timestamp(info.published.unix_timestamp_nanos()));
+                take(seq, stored, &message.message);
             }
         }
         // It goes away by itself too, a while later.

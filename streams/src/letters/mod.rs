@@ -12,18 +12,22 @@
 //! ```
 //!
 //! Read [`log`] for reading and appending, [`parked`] for the order of a key's letters, [`operate`] for what
-//! operators may ask. The lane's side is `jobs/dead.rs` and `jobs/redo.rs`.
+//! operators may ask, [`replays`] for how many letters are done again,
+//! [`purge`] for what goes when it is closed. The lane's side is `jobs/dead.rs` and `jobs/redo.rs`.
 
 mod count;
 mod log;
 mod operate;
 pub(crate) mod parked;
+mod purge;
+mod replays;
 mod select;
 
 use bytes::Bytes;
 use maru_schemas::letters::Letter;
 use uuid::Uuid;
 
+use crate::batches::Batches;
 use crate::intention::Clock;
 use crate::nats::Nats;
 use crate::publish::{PublishError, Publisher};
@@ -33,6 +37,7 @@ use crate::topology::{COMMANDS, DEAD};
 pub use log::of_command;
 pub(crate) use log::{LAY, STATE, is_open};
 pub use operate::Because;
+pub(crate) use replays::came_in;
 
 /// Who did something, if it was the lane itself.
 pub(crate) const LANE: &str = "lane";
@@ -43,6 +48,7 @@ pub struct Letters {
     nats: Nats,
     store: Store,
     dead: Publisher,
+    batches: Batches,
     clock: Clock,
 }
 
@@ -76,10 +82,12 @@ impl Letters {
     #[must_use]
     pub fn new(nats: Nats, store: Store, clock: Clock) -> Self {
         let dead = Publisher::start(nats.clone(), DEAD);
+        let batches = Batches::new(nats.clone(), store.clone(), clock.clone());
         Self {
             nats,
             store,
             dead,
+            batches,
             clock,
         }
     }

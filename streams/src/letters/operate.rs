@@ -1,11 +1,10 @@
 //! What operators may do: list, show, replay, discard. Each decision is one append to the letter, by name,
 //! and everything that follows from it is done by the letter's lane.
 
-use std::num::NonZeroU32;
-use std::time::Duration;
-
 use maru_schemas::letters::{Done, Entry, Listing, Page, Replayable, Skipped, State, What, Which};
+use maru_schemas::replays::mark;
 use maru_schemas::words::readable;
+use uuid::Uuid;
 
 use super::parked::Place;
 use super::select::{Chosen, in_order, is_listed, is_meant};
@@ -29,7 +28,7 @@ impl Because {
 }
 
 /// Something other than what was asked for came of a letter.
-struct Left(String);
+pub(super) struct Left(pub(super) String);
 
 impl Letters {
     /// A page of letters, in the order in which they died.
@@ -58,7 +57,7 @@ impl Letters {
     }
 
     /// The letters that are meant, in order, and those named ones that are not there.
-    async fn choose(&self, which: &Which) -> Result<(Vec<Chosen>, Vec<Skipped>), LetterError> {
+    pub(super) async fn choose(&self, which: &Which) -> Result<(Vec<Chosen>, Vec<Skipped>), LetterError> {
         let (mut chosen, mut skipped) = (Vec::new(), Vec::new());
         for number in &which.letters {
             match self.numbered(*number).await? {
@@ -128,50 +127,6 @@ impl Letters {
         Ok(done)
     }
 
-    /// Hands letters to their lanes again, at most so many a second. What waits behind one of them follows
-    /// by itself. `lanes`: the lanes of this build. `told` hears how many of how many are done with.
-    ///
-    /// # Errors
-    /// When letters cannot be read or appended to. What was handed over by then is; asking again goes on.
-    pub async fn replay(
-        &self,
-        which: &Which,
-        by: &str,
-        per_second: Option<NonZeroU32>,
-        lanes: &[String],
-        mut told: impl FnMut(usize, usize) + Send,
-    ) -> Result<Done, LetterError> {
-        let (chosen, skipped) = self.choose(which).await?;
-        let mut done = Done {
-            skipped,
-            ..Done::default()
-        };
-        let of = chosen.len();
-        let mut ticks = per_second.map(|rate| tokio::time::interval(Duration::from_secs(1) / rate.get()));
-        let is_named = |line: &maru_schemas::letters::Line| which.letters.contains(&line.number);
-        for (nth, Chosen { line, .. }) in (1..).zip(chosen) {
-            // Of those meant by what they have in common, successors follow without being asked.
-            if line.state == State::Behind && !is_named(&line) {
-                continue;
-            }
-            if let Some(ticks) = &mut ticks {
-                ticks.tick().await;
-            }
-            let number = line.number;
-            let entry = self.entry(What::Replayed, by);
-            let may = |found: &Found, is_first| may_replay(found, is_first, lanes);
-            match self.decide(&line, may, State::Replaying, entry).await? {
-                Ok(()) => {
-                    tracing::info!(letter = number, lane = %line.lane, by, "replayed");
-                    done.replayed.push(number);
-                }
-                Err(Left(why)) => done.skipped.push(Skipped { number, why }),
-            }
-            told(nth, of);
-        }
-        Ok(done)
-    }
-
     /// Decides that letters shall not take effect. What waits behind one of them is released, unless it is
     /// discarded too.
     ///
@@ -191,8 +146,7 @@ impl Letters {
                 detail: because.0.clone(),
                 ..self.entry(What::Discarded, by)
             };
-            let may = |found: &Found, _| may_discard(found);
-            match self.decide(&line, may, State::Discarded, entry).await? {
+            match self.decide(&line, may_discard, State::Discarded, entry).await? {
                 Ok(()) => {
                     tracing::warn!(letter = number, lane = %line.lane, by, "discarded");
                     done.discarded.push(number);
@@ -204,17 +158,19 @@ impl Letters {
     }
 
     /// Replays what stood behind others and is first now. Nothing if it is not waiting for that.
-    pub(crate) async fn release(&self, found: &Found) -> Result<bool, LetterError> {
+    /// `replay`: in which the one before it was.
+    pub(crate) async fn release(&self, found: &Found, replay: Option<Uuid>) -> Result<bool, LetterError> {
         if found.letter.state != State::Behind {
             return Ok(false);
         }
-        let entry = self.entry(What::Replayed, super::LANE);
-        self.append_and_redo(found, State::Replaying, entry).await
+        let mut entry = self.entry(What::Replayed, super::LANE);
+        entry.detail = replay.map(mark).unwrap_or_default();
+        self.append_and_redo(found, State::Replaying, entry, replay).await
     }
 
     /// Whether nothing of its key stands before a letter any more. One that waits is released at once then,
     /// unless the database has lost the row that said so.
-    async fn is_first(&self, found: &Found) -> Result<bool, LetterError> {
+    pub(super) async fn is_first(&self, found: &Found) -> Result<bool, LetterError> {
         let letter = &found.letter;
         let Some(key) = letter.key.filter(|_| letter.state == State::Behind) else {
             return Ok(true);
@@ -232,24 +188,24 @@ impl Letters {
     async fn decide(
         &self,
         line: &maru_schemas::letters::Line,
-        may: impl Fn(&Found, bool) -> Result<(), Left>,
+        may: impl Fn(&Found) -> Result<(), Left>,
         state: State,
         entry: Entry,
     ) -> Result<Result<(), Left>, LetterError> {
         let Some(found) = self.newest(&line.lane, line.message).await? else {
             return Ok(Err(Left("it is not there any more".to_owned())));
         };
-        if let Err(left) = may(&found, self.is_first(&found).await?) {
+        if let Err(left) = may(&found) {
             return Ok(Err(left));
         }
-        let is_ours = self.append_and_redo(&found, state, entry).await?;
+        let is_ours = self.append_and_redo(&found, state, entry, None).await?;
         Ok(is_ours
             .then_some(())
             .ok_or_else(|| Left("somebody else decided about it at this moment; look at it again".to_owned())))
     }
 }
 
-fn may_replay(found: &Found, is_first: bool, lanes: &[String]) -> Result<(), Left> {
+pub(super) fn may_replay(found: &Found, is_first: bool, lanes: &[String]) -> Result<(), Left> {
     let letter = &found.letter;
     match letter.state {
         State::Dead | State::Behind if !lanes.contains(&letter.lane) => {

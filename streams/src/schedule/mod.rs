@@ -77,7 +77,7 @@ impl Schedules {
         let target = Subject::JobDue { kind, id, failures };
         let later = Subject::JobLater { kind, id };
         let mut message = scheduled(
-            Outgoing::new(later, &delivery.envelope, delivery.body.clone(), false),
+            Outgoing::new(later, &delivery.envelope, delivery.body.clone(), false).in_batch(delivery.batch),
             &target,
             at,
         );

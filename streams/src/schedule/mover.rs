@@ -38,7 +38,8 @@ impl Handler for Mover {
                 return Verdict::Poison(Reason::new("undecodable", "not a subject of a job that is due"));
             };
             let again = Subject::JobAgain { kind, id, failures };
-            let mut message = Outgoing::new(again, &delivery.envelope, delivery.body.clone(), true);
+            let mut message =
+                Outgoing::new(again, &delivery.envelope, delivery.body.clone(), true).in_batch(delivery.batch);
             name(&mut message, format!("{id}.{failures}"));
             match self.jobs.publish(message).await {
                 Ok(_) => Verdict::Done,

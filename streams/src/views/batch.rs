@@ -274,6 +274,7 @@ fn what(view: &dyn View, message: &Message, seq: u64) -> What {
             body: message.payload.clone(),
             seq,
             attempt: 1,
+            batch: None,
         })),
         Err(_) => What::Unreadable,
     }

@@ -106,21 +106,31 @@ pub(super) async fn of(store: &Store, view: &dyn View, newest: u64) -> Result<Va
     let Plan {
         reads, stage, compared, ..
     } = plan;
+    let read = place(store, view, reads, newest).await?;
     let other = match stage {
         Stage::Alone => Value::Null,
         _ => {
             let mut other = place(store, view, reads.other(), newest).await?;
             other["stage"] = json!(stage);
             other["swapWhenEqual"] = json!(plan.swap);
+            if matches!(stage, Stage::Beginning | Stage::Building) {
+                other["percent"] = json!(percent(&other["mark"], &read["mark"]));
+            }
             other
         }
     };
     Ok(json!({
         "view": view.name(),
-        "read": place(store, view, reads, newest).await?,
+        "read": read,
         "other": other,
         "compared": compared,
     }))
+}
+
+/// How much of what people read has been read again. All of it only when it is found out whether it is equal.
+fn percent(mark: &Value, goal: &Value) -> u64 {
+    let (mark, goal) = (mark.as_u64().unwrap_or_default(), goal.as_u64().unwrap_or_default());
+    (mark.saturating_mul(100) / goal.max(1)).min(99)
 }
 
 /// Exports how far every view is behind, until told to stop.

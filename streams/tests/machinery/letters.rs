@@ -23,6 +23,7 @@ use crate::toys::{self, Boxes, Held};
 
 mod keeping;
 mod order;
+mod replays;
 
 const POLICY: Policy = Policy {
     concurrency: 8,

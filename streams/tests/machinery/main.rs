@@ -8,12 +8,14 @@
     reason = "a test that fails says where"
 )]
 
+mod batches;
 mod clockwork;
 mod conformance;
 mod deploying;
 mod desk;
 mod effects;
 mod gates;
+mod guards;
 mod healing;
 mod lanes;
 mod leases;

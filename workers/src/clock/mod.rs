@@ -17,6 +17,7 @@ use maru_streams::intention::Clock;
 use maru_streams::janitor::{Janitor, Keep};
 use maru_streams::jobs::Reason;
 use maru_streams::leases::Leases;
+use maru_streams::letters::Letters;
 use maru_streams::nats::Nats;
 use maru_streams::objects::Images;
 use maru_streams::retention::Retention;
@@ -48,7 +49,14 @@ const ROUNDS: [Round; 5] = [
             at: Duration::ZERO,
             missed: Missed::RunOnce,
         },
-        run: |clockwork| async { clockwork.janitor().sweep().await.map_err(|error| reason(&error)) }.boxed(),
+        run: |clockwork| {
+            async {
+                let swept = clockwork.janitor().sweep().await.map_err(|error| reason(&error))?;
+                let purged = clockwork.letters().purge_closed(clockwork.keep.horizon).await;
+                Ok(swept + purged.map_err(|error| reason(&error))?)
+            }
+            .boxed()
+        },
     },
     // Money that does not add up is somebody's.
     Round {
@@ -164,6 +172,10 @@ impl Clockwork {
 
     fn leases(&self) -> Leases {
         Leases::new(self.store.clone())
+    }
+
+    fn letters(&self) -> Letters {
+        Letters::new(self.nats.clone(), self.store.clone(), self.clock.clone())
     }
 
     fn images(&self) -> Images {

@@ -1,16 +1,27 @@
 //! What operators ask about dead letters.
 
+use std::time::Duration;
+
 use futures_util::FutureExt;
 use maru_schemas::letters::{Discard, Listing, Replay, Which};
+use maru_schemas::replays::Replays;
 use maru_streams::desk::{Desk, DeskError};
 use maru_streams::letters::{Because, Letters};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use uuid::Uuid;
+
+/// How many replays are listed if nobody says, and at the most.
+const USUAL: usize = 20;
+const MOST: usize = 1000;
+/// How often a replay that is waited for is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// What people may do about what lanes gave up on. `lanes`: those of this build.
 pub(super) fn answers(desk: Desk, letters: Letters, lanes: Vec<String>) -> Desk {
     let (to_list, to_show, to_replay) = (letters.clone(), letters.clone(), letters.clone());
+    let desk = replays(desk, &letters);
     desk.answers("dead_letters.list", move |question, _| {
         let letters = to_list.clone();
         async move {
@@ -59,6 +70,60 @@ pub(super) fn answers(desk: Desk, letters: Letters, lanes: Vec<String>) -> Desk 
         }
         .boxed()
     })
+}
+
+/// How replays stand, and waiting for one.
+fn replays(desk: Desk, letters: &Letters) -> Desk {
+    let (to_list, to_show, to_wait) = (letters.clone(), letters.clone(), letters.clone());
+    desk.answers("dead_letters.replays", move |question, _| {
+        let letters = to_list.clone();
+        async move {
+            let limit: Option<usize> = read(question["limit"].clone())?;
+            let replays = letters.replays(limit.unwrap_or(USUAL).clamp(1, MOST)).await;
+            answer(replays.map(|items| Replays { items }))
+        }
+        .boxed()
+    })
+    .answers("dead_letters.replay_status", move |question, _| {
+        let letters = to_show.clone();
+        async move {
+            let replay = which_replay(&question)?;
+            let shown = letters
+                .show_replay(replay)
+                .await
+                .map_err(|error| DeskError::failed(&error))?;
+            answer(Ok::<_, DeskError>(shown.ok_or_else(|| no_such_replay(replay))?))
+        }
+        .boxed()
+    })
+    .answers("dead_letters.replay_wait", move |question, progress| {
+        let letters = to_wait.clone();
+        async move {
+            let replay = which_replay(&question)?;
+            loop {
+                let stands = letters.replaying(replay).await;
+                let stands = stands.map_err(|error| DeskError::failed(&error))?;
+                let stands = stands.ok_or_else(|| no_such_replay(replay))?;
+                if stands.finished.is_some() {
+                    return answer(Ok::<_, DeskError>(stands));
+                }
+                progress.say(answer(Ok::<_, DeskError>(stands))?);
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        }
+        .boxed()
+    })
+}
+
+fn which_replay(question: &Value) -> Result<Uuid, DeskError> {
+    let id = question["replay"].as_str().and_then(|id| Uuid::parse_str(id).ok());
+    id.ok_or_else(|| DeskError::Question("say which replay, by its id (a UUID)".to_owned()))
+}
+
+fn no_such_replay(replay: Uuid) -> DeskError {
+    DeskError::NotThere(format!(
+        "there is no replay {replay}; `maru dead-letters replays` lists those of the last weeks"
+    ))
 }
 
 fn says_something(which: &Which) -> Result<(), DeskError> {

@@ -6,6 +6,7 @@
 
 pub mod cancel_charge;
 pub mod charge;
+pub mod conclude_replay;
 pub mod paint_image;
 pub mod refund;
 pub mod write_story;
@@ -22,6 +23,7 @@ use maru_schemas::message::Message;
 use maru_streams::effects::Effects;
 use maru_streams::intention::{Intend, Intention};
 use maru_streams::jobs::{Delivery, Handler, Lane, Policy, Reason, Verdict};
+use maru_streams::letters::Letters;
 use maru_streams::metrics;
 use maru_streams::objects::Images;
 use maru_streams::partial::Partials;
@@ -42,6 +44,8 @@ pub struct Tools {
     pub effects: Effects,
     /// Where what is half done is kept.
     pub partials: Partials,
+    /// What lanes gave up on.
+    pub letters: Letters,
     /// Where images are kept.
     pub images: Images,
     /// Who writes and paints.
@@ -70,13 +74,14 @@ pub struct Kind {
 
 /// Every kind of the house.
 #[must_use]
-pub const fn all() -> [Kind; 5] {
+pub const fn all() -> [Kind; 6] {
     [
         write_story::KIND,
         paint_image::KIND,
         charge::KIND,
         refund::KIND,
         cancel_charge::KIND,
+        conclude_replay::KIND,
     ]
 }
 

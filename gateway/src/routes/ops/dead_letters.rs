@@ -7,12 +7,14 @@ use axum::Json;
 use axum::extract::State;
 use garde::Validate;
 use maru_schemas::letters::{self, Discard, Done, Letter, Replay, Which};
+use maru_schemas::replays::{Replays, Shown};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
+use uuid::Uuid;
 
 use crate::door::{Door, Here};
 use crate::problem::Problem;
@@ -23,6 +25,8 @@ use crate::who::Administrator;
 pub fn routes() -> OpenApiRouter<Arc<Door>> {
     OpenApiRouter::new()
         .routes(routes!(dead_letters))
+        .routes(routes!(replays))
+        .routes(routes!(replay))
         .routes(routes!(dead_letter))
         .routes(routes!(replay_dead_letter))
         .routes(routes!(replay_dead_letters))
@@ -163,6 +167,37 @@ async fn replay_dead_letters(
         "by": who.actor().to_string(),
     });
     door.ask_typed("dead_letters.replay", replay).await
+}
+
+/// Which replays to list.
+#[derive(Debug, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Newest {
+    /// How many at most; 20 if not said.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<usize>,
+}
+
+#[utoipa::path(get, path = "/v1/ops/dead-letters/replays", tag = "ops", security(("bearer" = [])), params(Newest),
+    responses((status = 200, description = "The replays of the last weeks, the newest first, and how far each is.",
+        body = Replays)))]
+/// How replays stand.
+async fn replays(
+    State(door): Here,
+    _: Administrator,
+    Params(newest): Params<Newest>,
+) -> Result<Json<Replays>, Problem> {
+    door.ask_typed("dead_letters.replays", newest).await
+}
+
+#[utoipa::path(get, path = "/v1/ops/dead-letters/replays/{replay}", tag = "ops", security(("bearer" = [])),
+    params(("replay" = Uuid, Path)),
+    responses((status = 200, description = "How far it is, and what came of each letter.", body = Shown)))]
+/// One replay with its letters.
+async fn replay(State(door): Here, _: Administrator, Named(replay): Named<Uuid>) -> Result<Json<Shown>, Problem> {
+    door.ask_typed("dead_letters.replay_status", json!({ "replay": replay }))
+        .await
 }
 
 #[utoipa::path(post, path = "/v1/ops/dead-letters/{number}/discard", tag = "ops", security(("bearer" = [])),

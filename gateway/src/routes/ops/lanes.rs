@@ -1,4 +1,4 @@
-//! How it stands, stopping a lane and letting it go on, and what became of a command.
+//! How it stands and whether it is well, stopping a lane and letting it go on, and what became of a command.
 
 use std::sync::Arc;
 
@@ -21,6 +21,7 @@ pub fn routes() -> OpenApiRouter<Arc<Door>> {
         .routes(routes!(pause_lane))
         .routes(routes!(resume_lane))
         .routes(routes!(trace_command))
+        .routes(routes!(doctor))
 }
 
 #[utoipa::path(get, path = "/v1/ops/lanes", tag = "ops", security(("bearer" = [])),
@@ -54,6 +55,13 @@ async fn resume_lane(
 ) -> Result<Json<Value>, Problem> {
     let question = json!({ "lanes": [lane], "by": admin.actor().to_string() });
     door.ask("lanes.resume", question).await
+}
+
+#[utoipa::path(get, path = "/v1/ops/doctor", tag = "ops", security(("bearer" = [])),
+    responses((status = 200, description = "Every finding with what to do about it, as `maru doctor --json` tells it.", body = Value)))]
+/// Whether it is as it should be.
+async fn doctor(State(door): Here, _: Administrator) -> Result<Json<Value>, Problem> {
+    door.ask("doctor", json!({})).await
 }
 
 #[utoipa::path(get, path = "/v1/ops/commands/{command}/trace", tag = "ops", security(("bearer" = [])),

@@ -222,6 +222,7 @@ impl Lane {
                     body: message.outgoing.body.clone(),
                     seq: at as u64 + 1,
                     attempt: message.failures + 1,
+                    batch: None,
                 });
                 let verdict = held.verdict(&delivery, &message).await;
                 (Some(delivery), verdict)

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use maru_streams::janitor::{Janitor, Keep};
+
 use super::*;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -129,5 +131,60 @@ async fn while_the_dead_letters_are_full_nothing_is_lost() {
         becomes(&world, n, State::Resolved).await;
         assert_eq!(sum(&world, n).await, 5);
     }
+    running.stop(Duration::from_secs(5)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn closed_letters_go_with_their_pointers_when_they_are_old_and_their_message_is_gone() {
+    let world = World::new(&[]).await;
+    let broken = Arc::new(Broken::default());
+    broken.poisons([1, 2, 3]);
+    let lane = faulty(deciding(&world), &broken);
+    let consumers = lane.consumers();
+    let running = start(&world, lane).await;
+    for n in [1, 2, 3] {
+        toys::put(&world.commands, id(n), id(n), 5).await;
+        becomes(&world, n, State::Dead).await;
+    }
+    let (first, second) = (number(&world, 1).await, number(&world, 2).await);
+    broken.mends();
+    replay(&world, &these([first])).await;
+    becomes(&world, 1, State::Resolved).await;
+    let because = Because::new("nobody wants it").unwrap();
+    letters(&world)
+        .discard(&these([second]), "operator:mina", &because)
+        .await
+        .unwrap();
+    until("its lane knows", async || kept_body(&world, 2).await.is_none()).await;
+    until("and has said so", async || {
+        world.unsettled(DEAD, &format!("redo-{CMD}")).await == 0
+    })
+    .await;
+    let day = Duration::from_secs(24 * 3600);
+    let by = |clock| Letters::new(world.nats.clone(), world.store.clone(), clock);
+    let today = maru_streams::intention::Clock::system();
+    let tomorrow = maru_streams::intention::Clock::from_fn({
+        let today = today.clone();
+        move || today.now() + jiff::SignedDuration::from_hours(25)
+    });
+    // Eight messages: three states and a pointer of the first, two and a pointer of the second, and the third.
+    assert_eq!(world.count(DEAD).await, 8);
+    assert_eq!(by(today).purge_closed(day).await.unwrap(), 0, "all are new");
+    let held = by(tomorrow.clone()).purge_closed(day).await.unwrap();
+    assert_eq!(held, 0, "their commands can be asked about yet");
+    let (nats, store) = (world.nats.clone(), world.store.clone());
+    let janitor = Janitor::new(nats, store, tomorrow.clone(), consumers, Keep::default());
+    assert_eq!(janitor.sweep().await.unwrap(), 3);
+    assert_eq!(by(tomorrow.clone()).purge_closed(day).await.unwrap(), 7);
+    assert_eq!(world.count(DEAD).await, 1);
+    assert!(letters(&world).numbered(first).await.unwrap().is_none());
+    assert_eq!(
+        letter(&world, 3).await.unwrap().state,
+        State::Dead,
+        "what is open stays"
+    );
+    assert_eq!(by(tomorrow).purge_closed(day).await.unwrap(), 0);
+    replay(&world, &everything()).await;
+    becomes(&world, 3, State::Resolved).await;
     running.stop(Duration::from_secs(5)).await;
 }

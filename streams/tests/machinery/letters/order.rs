@@ -193,3 +193,45 @@ async fn a_worker_killed_while_the_order_is_released_keeps_it() {
     assert_eq!(once_each(diary.of(10..=40)), (10..=40).collect::<Vec<_>>());
     second.stop(Duration::from_secs(5)).await;
 }
+
+/// The head may leave between a successor's looking and its letter being there to be found: then nobody else
+/// will release it.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_parked_behind_a_head_that_is_leaving_releases_itself() {
+    const KEYS: u128 = 60;
+    let world = World::new(&[]).await;
+    let (broken, diary) = (Arc::new(Broken::default()), Arc::new(Diary::default()));
+    broken.poisons(1..=KEYS);
+    let running = start(&world, faulty(flow(&diary), &broken)).await;
+    for n in 1..=KEYS {
+        tell(&world, n, n).await;
+    }
+    until("all heads are dead", async || open_count(&world).await == KEYS).await;
+    broken.mends();
+    // Each follower comes while its head, or one near it, is being replayed.
+    let follow = async {
+        for n in 1..=KEYS {
+            tell(&world, 1000 + n, n).await;
+        }
+    };
+    let which = everything();
+    tokio::join!(replay(&world, &which), follow);
+    until("all are through", async || {
+        diary.of(1..=2000).len() >= 2 * KEYS as usize && open_count(&world).await == 0
+    })
+    .await;
+    let ran = diary.of(1..=2000);
+    for n in 1..=KEYS {
+        let place = |wanted: u128| ran.iter().position(|ran| *ran == wanted);
+        assert!(place(n) < place(1000 + n), "{n} was overtaken");
+    }
+    running.stop(Duration::from_secs(5)).await;
+}
+
+async fn open_count(world: &World) -> u128 {
+    let all = Listing {
+        limit: Some(1000),
+        ..Listing::default()
+    };
+    letters(world).list(&all).await.unwrap().items.len() as u128
+}
