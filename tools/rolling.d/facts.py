@@ -145,5 +145,6 @@ async def read(nats, database):
         "log": await database.select("{key: record::id(id), command: command}", "event"),
         "outbox": await database.select("record::id(id)", "outbox"),
         "states": states,
+        "payments": await database.select("state.payment", "purchases"),
         "bank": await database.select("{key: record::id(id), amount: doc.amount, log: doc.log}", "sandbox_charge"),
     }

@@ -28,9 +28,10 @@ class Journal:
         took = time.monotonic() - began
         self.took.append(took)
 
-    def fail(self, what, why):
-        at = round(time.monotonic() - BEGAN, 2)
-        self.failed.append({"at_s": at, "request": what, "why": why, "while": self.doing})
+    def fail(self, what, why, is_broken=False):
+        """A request that was not answered as it should be; broken, if Maru did not answer it at all."""
+        at, code = round(time.monotonic() - BEGAN, 2), "broken_request" if is_broken else "failed_request"
+        self.failed.append({"code": code, "at_s": at, "request": what, "why": why, "while": self.doing})
 
     def accept(self, what, told, *, events, headers):
         """A 2xx to a command, which must be finished now and once."""

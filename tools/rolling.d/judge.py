@@ -93,7 +93,8 @@ def of_money(facts, purchases):
             yield "charged_wrong", f"payment {payment} of a purchase that is {state}: the bank's log is {account['log']}"
         if account["amount"] != expected["price"]:
             yield "amount_differs", f"payment {payment}: {account['amount']} was taken for {expected['price']}"
-    for payment in accounts.keys() - paid:
+    # Of purchases as well whose buyer never got an answer: that is a failed request already.
+    for payment in accounts.keys() - set(facts["payments"]):
         yield "charged_for_nothing", f"the bank has payment {payment}, which is of no purchase"
 
 

@@ -61,7 +61,7 @@ class Listener:
         journal = self.person.town.journal
         if what == "broken":
             journal.statuses["broken"] += 1
-        journal.fail(f"GET {self.path} by {self.person.name}", f"{what}: {why}")
+        journal.fail(f"GET {self.path} by {self.person.name}", f"{what}: {why}", what == "broken")
 
 
 class Live(Listener):

@@ -4,7 +4,8 @@ import json
 
 # What may be said in a rollout: level, a part of the message, and why that is all right.
 REVIEWED = [
-    ("WARN", "is taken to write through", "what the database behind ws:// does cannot be seen from outside"),
+    ("ERROR", "Failed to send query results to channel", "the database's client says so when nobody waits for an answer "
+     "any more: who looks and waits is stopped in the middle of a look when a process drains"),
 ]
 
 

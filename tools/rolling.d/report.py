@@ -8,7 +8,9 @@ import logs
 def of(site, operator, journal, findings, facts, lives, teller, load):
     """Adds what processes, logs and failed requests say, and the numbers."""
     findings = [*findings, *site.findings]
-    findings += [("failed_request", f"{one['request']}: {one['why']} (at {one['at_s']} s, {one['while']})") for one in journal.failed]
+    findings += [
+        (one["code"], f"{one['request']}: {one['why']} (at {one['at_s']} s, {one['while']})") for one in journal.failed
+    ]
     reviewed = 0
     maru = [process for process in site.processes if process.is_maru]
     for process in maru:

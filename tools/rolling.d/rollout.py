@@ -125,7 +125,7 @@ class Operator:
 
 # What is done wrong, and what has to be found at least.
 SABOTAGES = {
-    "kill-gateway": (Operator.kill_gateway, {"failed_request", "exit"}),
-    "no-waiting": (Operator.no_waiting, {"failed_request"}),
+    "kill-gateway": (Operator.kill_gateway, {"broken_request", "exit"}),
+    "no-waiting": (Operator.no_waiting, {"broken_request"}),
     "kill-worker": (Operator.kill_worker, {"story_calls", "exit"}),
 }

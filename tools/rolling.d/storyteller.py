@@ -14,12 +14,13 @@ import zlib
 
 from common import HOST
 
-WORDS = 80
+# Some eight seconds: shorter than the twenty that a drain gives to what runs.
+SENTENCES = 80
 EVERY = 0.1
 
 
 def story(title):
-    return " ".join(f"{title} {nth}," for nth in range(WORDS)) + " the end."
+    return " ".join(f"{title} goes on, {nth}." for nth in range(SENTENCES)) + " The end."
 
 
 def picture():
@@ -69,7 +70,7 @@ class Storyteller:
         told = next((message["content"] for message in messages if message["role"] == "assistant"), "")
         (self.continued if told else self.begun)[title] += 1
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
-        for words in re.findall(r"\S+\s*", story(title)[len(told):]):
+        for words in re.findall(r"[^.]*\.", story(title)[len(told):]):
             self.chunk(writer, {"content": words}, None)
             await writer.drain()
             await asyncio.sleep(EVERY)
