@@ -38,8 +38,8 @@ def of_events(facts, accepted):
     made = collections.Counter(row["command"] for row in facts["log"])
     for command, promise in accepted.items():
         if made[command] == 0 or promise["events"] not in (None, made[command]):
-            wanted = promise["events"] or "some"
-            yield "effect_count", f"{promise['what']}, command {command}, made {made[command]} events instead of {wanted}"
+            made_it, wanted = f"{promise['what']}, command {command}, made", promise["events"] or "some"
+            yield "effect_count", f"{made_it} {made[command]} events instead of {wanted}"
     decided = {str(uuid.uuid5(uuid.UUID(row["command"]), f"event/{row['key'][2]}")) for row in facts["log"]}
     if len(decided) != len(facts["log"]):
         yield "logged_twice", f"{len(facts['log'])} rows of the event log have {len(decided)} ids"
@@ -80,7 +80,8 @@ def of_money(facts, purchases):
         payment, state = told.get("paymentId"), told["state"]
         wanted = "REJECTED" if expected["declined"] else "COMPLETED"
         if state != wanted:
-            yield "unfinished" if state not in FINAL else "purchase_differs", f"purchase {purchase} is {state}, not {wanted}"
+            code = "purchase_differs" if state in FINAL else "unfinished"
+            yield code, f"purchase {purchase} is {state}, not {wanted}"
         if payment in paid:
             yield "paid_together", f"payment {payment} is for two purchases"
         paid.add(payment)
@@ -90,7 +91,7 @@ def of_money(facts, purchases):
             continue
         times = account["log"].count("charged")
         if times != (wanted == "COMPLETED") or (times and account["log"] != ["charged"]):
-            yield "charged_wrong", f"payment {payment} of a purchase that is {state}: the bank's log is {account['log']}"
+            yield "charged_wrong", f"payment {payment}, the purchase is {state}: the bank's log is {account['log']}"
         if account["amount"] != expected["price"]:
             yield "amount_differs", f"payment {payment}: {account['amount']} was taken for {expected['price']}"
     # Of purchases as well whose buyer never got an answer: that is a failed request already.
@@ -101,7 +102,8 @@ def of_money(facts, purchases):
 def of_live(facts, listeners):
     """Whoever listens sees everything of their own from the beginning on, each once, in order."""
     for live in listeners:
-        owed = [event["seq"] for event in facts["events"] if event["owner"] == live.person.id and event["seq"] > live.since]
+        mine = [event["seq"] for event in facts["events"] if event["owner"] == live.person.id]
+        owed = [seq for seq in mine if seq > live.since]
         who = live.person.name
         if live.seen != sorted(set(live.seen)):
             yield "live_order", f"{who} saw {live.seen} (repeated or out of order)"

@@ -4,8 +4,11 @@ import json
 
 # What may be said in a rollout: level, a part of the message, and why that is all right.
 REVIEWED = [
-    ("ERROR", "Failed to send query results to channel", "the database's client says so when nobody waits for an answer "
-     "any more: who looks and waits is stopped in the middle of a look when a process drains"),
+    (
+        "ERROR", "Failed to send query results to channel",
+        "the database's client says so when nobody waits for an answer any more: whoever only looks and waits is "
+        "stopped in the middle of a look, by a drain or because what was waited for has come",
+    ),
 ]
 
 

@@ -115,7 +115,8 @@ class Person:
         """Reads with the token of the own write, and has to find it."""
         answer = await self.ask("GET", path, good={200}, seq=self.seq)
         if not holds(answer.json):
-            self.town.journal.fail(f"GET {path} by {self.name}", f"{what} is not there at {self.seq}: {answer.body[:300]}")
+            why = f"{what} is not there at {self.seq}: {answer.body[:300]}"
+            self.town.journal.fail(f"GET {path} by {self.name}", why)
             raise Failed
         return answer
 
@@ -138,7 +139,8 @@ class Person:
         self.town.journal.books[book] = self
         self.mine.append(book)
         await self.read(f"/v1/books/{book}", lambda told: told["title"] == title, title)
-        await self.read("/v1/me/books?limit=100", lambda told: any(one["bookId"] == book for one in told["items"]), title)
+        mine = lambda told: any(one["bookId"] == book for one in told["items"])  # noqa: E731
+        await self.read("/v1/me/books?limit=100", mine, title)
         self.town.market.append((book, self.nth, price))
 
     async def edit_book(self):

@@ -63,6 +63,7 @@ def show(told, asked):
     more = len(told["findings"]) - 60
     if more > 0:
         print(f"… and {more} more")
-    print(f"{len(told['findings'])} findings" if told["findings"] else "nobody noticed: nothing failed, nothing lost, nothing doubled")
+    well = "nobody noticed: nothing failed, nothing lost, nothing doubled"
+    print(f"{len(told['findings'])} findings" if told["findings"] else well)
     if told["kept"]:
         print(f"kept: {told['kept']}")
