@@ -154,8 +154,8 @@ class Installation:
             f"max_payload: 8MB\njetstream {{ store_dir: \"{self.folder}/nats\", sync_interval: always }}\n"
         )
         program = ROOT / ".maru" / "bin" / "nats-server"
-        if not program.exists():
-            program = shutil.which("nats-server") or program
+        if not program.exists() and not (program := shutil.which("nats-server")):
+            raise Trouble("there is no nats-server: `make setup` fetches one")
         self.spawn("nats-server", [str(program), "--config", str(config)])
         self.spawn("database", [str(self.old), "database"])
         self.proxy.start(self)

@@ -54,9 +54,10 @@ def show(told, asked):
     for name, value in told["counts"].items():
         words = ", ".join(f"{key} {one}" for key, one in value.items()) if isinstance(value, dict) else value
         print(f"{name:<32} {words if not isinstance(words, list) else ' / '.join(map(str, words))}")
-    print(f"\n{'process':<18} {'ready after':>12} {'ended after':>12} {'exit':>5}")
+    print(f"\n{'process':<18} {'successor in':>12} {'ended in':>12} {'exit':>5}")
     for step in told["steps"]:
-        print(f"{step['process']:<18} {step['start_s']:>10} s {step['end_s']:>10} s {step['exit']:>5}")
+        start = "–" if step["start_s"] is None else f"{step['start_s']} s"
+        print(f"{step['process']:<18} {start:>12} {step['end_s']:>10} s {step['exit']:>5}")
     print()
     for code, what in told["findings"][:60]:
         print(f"FOUND {code}: {what}")

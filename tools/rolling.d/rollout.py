@@ -18,8 +18,8 @@ SCALES = (1, 4, 1)
 
 
 class Operator:
-    def __init__(self, installation, journal):
-        self.site, self.journal, self.steps = installation, journal, []
+    def __init__(self, installation, journal, teller):
+        self.site, self.journal, self.teller, self.steps = installation, journal, teller, []
         # Whether a gateway is to be replaced, which ends its live streams.
         self.expects_resume = False
 
@@ -53,16 +53,18 @@ class Operator:
         await until(f"{new.name} is ready", START, new.is_ready)
         ready = time.monotonic()
         self.now(f"{old.name} leaves, {new.name} is there")
-        await self.remove_worker(group, old)
-        self.step(old, ready - began, time.monotonic() - ready)
+        await self.remove_worker(group, old, ready - began)
 
-    async def remove_worker(self, group, old):
+    async def remove_worker(self, group, old, start=None):
+        began = time.monotonic()
         await self.site.end(old, GRACE["workers"])
         self.site.workers[group].remove(old)
+        self.step(old, start, time.monotonic() - began)
 
     def step(self, old, start, end):
-        self.steps.append({"process": old.name, "start_s": round(start, 1), "end_s": round(end, 1),
-                           "exit": old.child.returncode})
+        """How long the successor took until it was there, if there is one, and how long the end took."""
+        start = None if start is None else round(start, 1)
+        self.steps.append({"process": old.name, "start_s": start, "end_s": round(end, 1), "exit": old.child.returncode})
 
     async def roll(self):
         """Every process, old to new."""
@@ -88,10 +90,7 @@ class Operator:
             for new in added:
                 await until(f"{new.name} is ready", START, new.is_ready)
             leaving = [(group, old) for group in GROUPS for old in self.site.workers[group][size:]]
-            began = time.monotonic()
             await asyncio.gather(*(self.remove_worker(group, old) for group, old in leaving))
-            for _, old in leaving:
-                self.step(old, 0, time.monotonic() - began)
             await asyncio.sleep(pause)
 
     async def kill_gateway(self):
@@ -113,8 +112,10 @@ class Operator:
 
     async def kill_worker(self):
         """A worker that is killed in the middle of a story, which is then written by somebody else."""
-        self.now("sabotage: SIGKILL for who writes stories")
-        await asyncio.sleep(12)
+        self.now("sabotage: SIGKILL for who writes stories, once somebody is in the middle of one")
+        begun, finished = self.teller.begun, self.teller.finished
+        await until("somebody writes a story", 60, lambda: begun.total() > finished.total())
+        await asyncio.sleep(2)
         for process in self.site.workers["write-story"]:
             process.signal(signal.SIGKILL)
         self.site.workers["write-story"].clear()
