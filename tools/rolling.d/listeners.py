@@ -31,7 +31,8 @@ class Listener:
             try:
                 await self.listen(connection)
             except Broken as broken:
-                self.failed("broken", str(broken))
+                self.person.town.journal.statuses["broken"] += 1
+                self.failed("broken", str(broken), is_broken=True)
             finally:
                 connection.close()
             if not self.is_done:
@@ -46,7 +47,8 @@ class Listener:
         answer = await asyncio.wait_for(connection.send("GET", self.path, headers), 60)
         self.person.town.journal.answered(answer.status, began)
         if answer.status != 200:
-            self.failed(answer.status, "not opened")
+            by = "Maru" if "json" in answer.headers.get("content-type", "") else "the proxy"
+            self.failed(f"answered {answer.status}", f"by {by}", is_broken=by != "Maru")
             return
         self.opened += 1
         async for event in events(connection, answer):
@@ -57,11 +59,8 @@ class Listener:
                 return
             self.last = event.get("id", self.last)
 
-    def failed(self, what, why):
-        journal = self.person.town.journal
-        if what == "broken":
-            journal.statuses["broken"] += 1
-        journal.fail(f"GET {self.path} by {self.person.name}", f"{what}: {why}", what == "broken")
+    def failed(self, what, why, is_broken):
+        self.person.town.journal.fail(f"GET {self.path} by {self.person.name}", f"{what}: {why}", is_broken)
 
 
 class Live(Listener):

@@ -74,12 +74,12 @@ class Person:
         if answer.status not in good:
             # Whatever comes from Maru is JSON; the rest is the proxy's own word.
             is_broken = "json" not in answer.headers.get("content-type", "")
-            told = answer.body[:300].decode(errors="replace")
+            told = " ".join(answer.body[:300].decode(errors="replace").split())
             journal.fail(what, f"{answer.status} {told} (token {seq})", is_broken)
             raise Failed
         return answer
 
-    async def write(self, method, path, body=None, *, good, events=1):
+    async def write(self, method, path, body=None, *, good, events=1, is_read_at_once=True):
         """A command. 202 without an outcome is accepted as well; then its outcome is waited for."""
         key = f"{self.name}-{next(self.keys)}"
         answer = await self.ask(method, path, body, good={*good, 202}, key=key)
@@ -95,8 +95,12 @@ class Person:
         if told.get("status") == "pending":
             journal.answers["pending at first"] += 1
             told |= await self.outcome(told["commandId"])
-        self.seq = max(self.seq, told.get("seq") or 0)
         answer.told = told
+        if not told.get("seq"):
+            journal.fail(f"{method} {path} by {self.name}", f"done, and without the token to read it with: {told}")
+            if is_read_at_once:
+                raise Failed
+        self.seq = max(self.seq, told.get("seq") or 0)
         return answer
 
     async def outcome(self, command):
@@ -122,7 +126,7 @@ class Person:
 
     async def sign_up(self):
         body = {"username": self.name, "password": PASSWORD, "nickname": self.name, "role": "author"}
-        await self.write("POST", "/v1/auth/signup", body, good={201})
+        await self.write("POST", "/v1/auth/signup", body, good={201}, is_read_at_once=False)
         self.town.journal.people.append(self)
         await self.log_in()
         self.id = (await self.ask("GET", "/v1/auth/me", good={200})).json["memberId"]
