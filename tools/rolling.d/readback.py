@@ -15,6 +15,8 @@ async def read(town):
     for person in journal.people:
         try:
             await person.log_in()
+            # All is quiet: everything has to be there now, whatever was said of it then.
+            person.has_token = True
             await read_of(person, journal)
         except Failed:
             # It is written down; what else this person has is looked at by the judge.
