@@ -1,6 +1,8 @@
 """What is told in the end: a table for people, JSON for programs."""
 
+import collections
 import json
+from pathlib import Path
 
 import logs
 
@@ -48,6 +50,8 @@ def of(site, operator, journal, findings, facts, lives, teller, load):
 
 
 def show(told, asked):
+    if told["kept"]:
+        (Path(told["kept"]) / "report.json").write_text(json.dumps(told, indent=2))
     if asked.json:
         print(json.dumps(told, indent=2))
         return
@@ -63,7 +67,9 @@ def show(told, asked):
         print(f"FOUND {code}: {what}")
     more = len(told["findings"]) - 60
     if more > 0:
-        print(f"… and {more} more")
+        print(f"… and {more} more, all of them in report.json")
+    for code, times in collections.Counter(code for code, _ in told["findings"]).most_common():
+        print(f"{times:>6} × {code}")
     well = "nobody noticed: nothing failed, nothing lost, nothing doubled"
     print(f"{len(told['findings'])} findings" if told["findings"] else well)
     if told["kept"]:
