@@ -259,10 +259,16 @@ async fn each_process_is_lost_under_load_and_nothing_is_lost_or_done_twice() {
         match part {
             "nats" => house.kill_nats(),
             "frozen database" => {
-                let database = house.process("database");
+                let noticed = || {
+                    house
+                        .log()
+                        .iter()
+                        .filter(|line| line.contains("the database is away"))
+                        .count()
+                };
+                let (database, before) = (house.process("database"), noticed());
                 database.signal(Signal::STOP);
-                // As long as it takes until everybody has noticed, and no signal tells from outside.
-                tokio::time::sleep(Duration::from_secs(4)).await;
+                within(LONG, "somebody notices", async || (noticed() > before).then_some(())).await;
                 database.signal(Signal::CONT);
             }
             part => {
