@@ -207,7 +207,10 @@ mod tests {
         let open = || Keys::open(folder.path()).map(|keys| (keys.key_id.clone(), keys.fingerprint(b"x")));
         let opened: Vec<_> = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..8).map(|_| scope.spawn(open)).collect();
-            threads.into_iter().map(|thread| thread.join().unwrap().unwrap()).collect()
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap().unwrap())
+                .collect()
         });
         assert!(opened.iter().all(|keys| *keys == opened[0]), "{opened:?}");
         let files = std::fs::read_dir(folder.path()).unwrap().count();

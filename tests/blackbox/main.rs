@@ -8,8 +8,8 @@
 mod ai;
 mod backup;
 mod books;
-mod collector;
 mod cluster;
+mod collector;
 mod documents;
 mod door;
 mod doors;
@@ -33,7 +33,7 @@ mod resumed;
 mod reviews;
 mod split;
 mod story;
-mod traces;
 mod streams;
+mod traces;
 mod verify;
 mod views;

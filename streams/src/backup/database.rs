@@ -70,7 +70,8 @@ async fn export(store: &Store, name: &str, file: &mut Recorder<'_>) -> Result<()
     let failed = |error: surrealdb::Error| BackupError::database(READING, &error);
     let ended = store.db().query(ending(name)).await;
     ended.and_then(IndexedResults::check).map_err(failed)?;
-    let mut pieces = store.db().export(()).await.map_err(failed)?;
+    let session = store.db().session().await.map_err(failed)?;
+    let mut pieces = session.db.export(()).await.map_err(failed)?;
     while let Some(piece) = pieces.next().await {
         file.write(&piece.map_err(failed)?).await?;
     }

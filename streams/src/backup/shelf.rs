@@ -136,7 +136,7 @@ mod tests {
             finish(&places[nth]);
         }
         let gone = shelf.keep(2).expect("kept");
-        assert_eq!(gone, [&places[4], &places[2], &places[0]]);
+        assert_eq!(gone, [places[4].clone(), places[2].clone(), places[0].clone()]);
         assert!(places[1].exists() && places[3].exists());
         assert!(folder.path().join("of-somebody-else").exists());
     }

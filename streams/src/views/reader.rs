@@ -76,7 +76,10 @@ struct Before {
 impl ReadError {
     /// Whether it says nothing bad about anybody.
     const fn is_harmless(&self) -> bool {
-        matches!(self, Self::Moved | Self::Left | Self::Session(SessionError::Reconnected))
+        matches!(
+            self,
+            Self::Moved | Self::Left | Self::Session(SessionError::Reconnected)
+        )
     }
 }
 
@@ -323,7 +326,10 @@ async fn at_server(nats: &Nats, consumer: &str) -> Result<AtServer, ReadError> {
     let info = stream.consumer_info(consumer).await.map_err(|error| asked(&error))?;
     Ok(AtServer {
         delivered: info.delivered.stream_sequence,
-        serves: info.priority_groups.iter().any(|group| group.pinned_client_id.is_some()),
+        serves: info
+            .priority_groups
+            .iter()
+            .any(|group| group.pinned_client_id.is_some()),
     })
 }
 
