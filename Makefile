@@ -11,7 +11,7 @@ BENCH_PROFILE ?= release
 # The split form's tests bring their own database server; lints share what they build.
 WITH_DATABASE := --features maru/database
 
-.PHONY: help setup run test test-split drill lint fmt bench docs story image manifests clean
+.PHONY: help setup run test test-split drill rolling lint fmt bench docs story image manifests observability clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile
@@ -29,6 +29,11 @@ test: setup ## Run every test, with cargo-nextest if it is installed
 drill: setup ## Practise a backup and a restore, in one process and split, and compare
 	cargo run --profile $(PROFILE) -p maru $(WITH_DATABASE) -- drill
 	cargo run --profile $(PROFILE) -p maru $(WITH_DATABASE) -- drill --split
+
+rolling: setup ## Replace every process under load, and prove that nobody noticed (ARGS="--scale")
+	cargo build --profile $(PROFILE) -p maru $(WITH_DATABASE)
+	tools/rolling --self-test
+	tools/rolling $(ARGS)
 
 test-split: setup ## Run the black-box tests on gateways, workers, database and nats-server apart
 	@if cargo nextest --version >/dev/null 2>&1; then set -- nextest run -E 'binary(blackbox) - test(/^split::/)'; \
@@ -58,6 +63,9 @@ story: ## Tell the story of a first book to a running Maru (`make run` in anothe
 manifests: setup ## Hold k3s/ against the API's schemas, the binary and our rules
 	cargo build --workspace $(WITH_DATABASE)
 	tools/check-manifests
+
+observability: ## Check rules, alerts, dashboards and runbooks, and all of it on a Maru under load
+	tools/check-observability
 
 image: setup ## Build for production, make the container image without an engine, check and start it
 	cargo build --release --locked -p maru
