@@ -193,7 +193,13 @@ impl Person {
     pub async fn sees_book(&self, book: &str, field: &str, wanted: &str) -> Value {
         let path = format!("/v1/books/{book}");
         eventually(&format!("{field} is {wanted}"), async || {
-            let reply = self.get(&path).await.is(200);
+            let reply = self.get(&path).await;
+            // Its view may not have come so far.
+            let reply = if reply.status == 404 {
+                return None;
+            } else {
+                reply.is(200)
+            };
             (reply.json[field] == wanted).then_some(reply.json)
         })
         .await

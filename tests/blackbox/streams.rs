@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use futures_util::StreamExt;
+use maru_streams::nats::Nats;
+use maru_streams::topology::EVENTS;
 use serde_json::Value;
 
 use crate::form::Servers;
@@ -62,6 +65,19 @@ impl House {
             "nats-server tells of too few consumers: {told}"
         );
         streams
+    }
+
+    /// Canaries among the events: one a minute, so that there are some only where a house stands long enough.
+    pub async fn canaries(&self) -> u64 {
+        let url = match &self.servers {
+            Servers::Three(cluster) => cluster.url(),
+            _ => format!("nats://{}", self.nats_address()),
+        };
+        let nats = Nats::connect(&url, "test").await.expect("a connection");
+        let events = nats.jetstream().get_stream(EVENTS).await.expect("a stream");
+        let found = events.info_with_subjects("evt.canary.>").await.expect("its subjects");
+        let counts = found.map(|subject| subject.expect("a subject").1 as u64);
+        counts.fold(0, async |sum, count| sum + count).await
     }
 
     /// Waits until nothing is left to do anywhere. What a crash left unsettled comes again after half a minute.
