@@ -18,7 +18,7 @@ from pathlib import Path
 from common import ROOT, USER, Trouble, call, package
 from crates import digest
 
-PASSWD = f"root:x:0:0:root:/root:/sbin/nologin\nnonroot:x:{USER}:{USER}:nonroot:/tmp:/sbin/nologin\n"
+PASSWD = f"root:x:0:0:root:/:/sbin/nologin\nnonroot:x:{USER}:{USER}:nonroot:/tmp:/sbin/nologin\n"
 GROUP = f"root:x:0:\nnonroot:x:{USER}:\n"
 # Without it glibc would ask the name server before it looks into /etc/hosts.
 NSSWITCH = "passwd: files\ngroup: files\nhosts: files dns\n"

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use async_nats::Request;
+use async_nats::{Request, RequestErrorKind};
 use tokio::time::Instant;
 
 use super::lease::Lease;
@@ -12,31 +12,53 @@ use crate::nats::Nats;
 
 /// How long a confirmation may take. Requests in flight when a connection drops are simply lost.
 const CONFIRM: Duration = Duration::from_secs(2);
-/// Between two tries: a server that has just started answers before it knows its consumers again.
+/// So often the server may stay silent; then it does not know this delivery any more.
+const TRIES: u32 = 3;
+/// Between two tries where nobody listens: a server that has just started answers before it knows its consumers.
 const PAUSE: Duration = Duration::from_millis(200);
 /// How long is tried before a settlement is left to the redelivery.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// How long a lane that is told to stop waits for a server that is away.
 const AWAY_AT_THE_END: Duration = Duration::from_secs(1);
 
-async fn tell(nats: &Nats, reply: &str, what: String) -> bool {
-    if reply.is_empty() || !nats.is_connected() {
-        return false;
+/// What became of telling the server.
+enum Told {
+    Confirmed,
+    /// There is no such delivery.
+    Nothing,
+    /// It may have heard, or not.
+    Silent,
+    /// Nobody was there to hear it.
+    Nobody,
+}
+
+async fn tell(nats: &Nats, reply: &str, what: String) -> Told {
+    if reply.is_empty() {
+        return Told::Nothing;
+    }
+    if !nats.is_connected() {
+        return Told::Nobody;
     }
     let request = Request::new().payload(what.into()).timeout(Some(CONFIRM));
-    matches!(
-        tokio::time::timeout(CONFIRM, nats.client().send_request(reply.to_owned(), request)).await,
-        Ok(Ok(_))
-    )
+    match tokio::time::timeout(CONFIRM, nats.client().send_request(reply.to_owned(), request)).await {
+        Ok(Ok(_)) => Told::Confirmed,
+        Ok(Err(error)) if error.kind() == RequestErrorKind::NoResponders => Told::Nobody,
+        _ => Told::Silent,
+    }
 }
 
 async fn settle(nats: &Nats, lease: &Lease, what: String, finished: bool) {
-    let until = Instant::now() + PATIENCE;
-    while Instant::now() < until {
+    let (until, mut silences) = (Instant::now() + PATIENCE, 0);
+    while Instant::now() < until && silences < TRIES {
         // Asked anew each time: a redelivery meanwhile brings a newer subject.
-        if tell(nats, &lease.reply(), what.clone()).await {
-            lease.settled(finished);
-            return;
+        match tell(nats, &lease.reply(), what.clone()).await {
+            Told::Confirmed => {
+                lease.settled(finished);
+                return;
+            }
+            Told::Nothing => break,
+            Told::Silent => silences += 1,
+            Told::Nobody => {}
         }
         let mut connects = nats.connects();
         if nats.is_connected() {
