@@ -75,9 +75,12 @@ impl House {
         };
         let nats = Nats::connect(&url, "test").await.expect("a connection");
         let events = nats.jetstream().get_stream(EVENTS).await.expect("a stream");
-        let found = events.info_with_subjects("evt.canary.>").await.expect("its subjects");
-        let counts = found.map(|subject| subject.expect("a subject").1 as u64);
-        counts.fold(0, async |sum, count| sum + count).await
+        let mut found = events.info_with_subjects("evt.canary.>").await.expect("its subjects");
+        let mut canaries = 0;
+        while let Some(subject) = found.next().await {
+            canaries += u64::try_from(subject.expect("a subject").1).expect("a number");
+        }
+        canaries
     }
 
     /// Waits until nothing is left to do anywhere. What a crash left unsettled comes again after half a minute.
