@@ -15,7 +15,8 @@ use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use jsonwebtoken::jwk::{Jwk, JwkSet, KeyAlgorithm, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey};
 use sha2::{Digest, Sha256};
-use uuid::Uuid;
+
+use crate::accept::new_id;
 
 /// The keys of an installation.
 pub struct Keys {
@@ -133,7 +134,7 @@ fn file(path: &Path, make: impl Fn() -> Result<String, String>) -> Result<String
         return Ok(text);
     }
     let text = make()?;
-    let draft = path.with_extension(format!("{}.new", Uuid::now_v7()));
+    let draft = path.with_extension(format!("{}.new", new_id()));
     let put = || {
         let mut file = OpenOptions::new()
             .write(true)

@@ -63,6 +63,10 @@ fn resource(service: &'static str) -> Resource {
         || given
             .get(&Key::from_static_str("service.name"))
             .is_some_and(|name| !name.as_str().starts_with("unknown_service"));
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a process is a new one each time, and nothing is repeated under this"
+    )]
     let ours = [
         ("service.version", env!("CARGO_PKG_VERSION").to_owned()),
         ("service.instance.id", Uuid::new_v4().to_string()),

@@ -179,13 +179,8 @@ pub fn kind_of(room: &str, kind: &str) -> String {
 pub(crate) fn shape(subject: &str) -> String {
     let is_fixed = |word: &&str| Uuid::parse_str(word).is_err() && word.parse::<u64>().is_err();
     let words: Vec<&str> = subject.split('.').collect();
-    let last = words
-        .iter()
-        .rposition(|word| is_fixed(&word))
-        .map_or(0, |last| last + 1);
-    let shape = words[..last]
-        .iter()
-        .map(|word| if is_fixed(&word) { word } else { "*" });
+    let last = words.iter().rposition(is_fixed).map_or(0, |last| last + 1);
+    let shape = words[..last].iter().map(|word| if is_fixed(word) { word } else { "*" });
     shape.collect::<Vec<_>>().join(".")
 }
 
