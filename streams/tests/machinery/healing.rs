@@ -199,7 +199,8 @@ impl Context for Dice {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_decision_that_is_not_repeatable_is_caught_and_nothing_is_written() {
     let history = History::new(20, 7).await;
-    let store = history.without(|nth| nth > 10).await;
+    // Cut behind a command whose outbox was cleared: what is only left in the outbox would rightly be mended.
+    let store = history.without(|nth| nth > 11).await;
     let before = rows(&store).await;
     let heal = Heal::new(history.world.nats.clone(), store.clone(), Vec::new()).deciding::<Dice>();
     let report = heal.mend(Mark::default(), &|_| {}).await.unwrap();
