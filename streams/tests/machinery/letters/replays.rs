@@ -68,7 +68,10 @@ async fn a_replay_tells_what_came_of_each_letter_and_is_written_down_once() {
         to_look_at.contains(&id(2)) && to_look_at.contains(&id(3)),
         "{to_look_at:?}"
     );
-    assert_eq!(letters(&world).replays(10).await.unwrap(), std::slice::from_ref(&replay));
+    assert_eq!(
+        letters(&world).replays(10).await.unwrap(),
+        std::slice::from_ref(&replay)
+    );
 
     // Its callback writes it down, and twice is once.
     let before = world.count(DEAD).await;
