@@ -34,9 +34,14 @@ pub(super) const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How long the mark may stay behind at events of contexts that the view does not listen to. Moving it is a
 /// commit, and with a commit for each of them every view would cost as much as one that folds it.
 const PASSING: Duration = Duration::from_millis(100);
-/// Two commits of a view are begun no closer than this: under load it folds many events in one, and an event
+/// Two batches of a view are begun no closer than this: under load it folds many events in one, and an event
 /// that comes alone is folded at once.
 const PACE: Duration = Duration::from_millis(20);
+/// A batch costs much the same with one event as with twenty. So that the views leave the machine to the commands
+/// that they wait for, a view rests for so many times as long as its last batch took, ...
+const REST: u32 = 4;
+/// ... but no longer than this, because somebody may wait to read what they wrote.
+const LONGEST_REST: Duration = Duration::from_millis(100);
 /// How long what was delivered to somebody may stay unfolded before who stands by takes that one for gone.
 const STILL: Duration = Duration::from_secs(2);
 /// How often one that is built looks whether the one that people read has come further.
@@ -186,7 +191,7 @@ pub(super) struct Reading<'a> {
     pub session: Session,
     /// What came and is not folded yet.
     pub came: VecDeque<Message>,
-    /// When the next commit may begin.
+    /// When the next batch may begin.
     rested: Instant,
     /// When the mark was last seen to move.
     moved: Instant,
@@ -206,7 +211,10 @@ impl Reading<'_> {
                 self.look_around().await?;
             } else if self.gather().await? {
                 self.meet_the_mark().await?;
+                let begun = Instant::now();
                 self.step(upto).await?;
+                let took = begun.elapsed();
+                self.rested = begun + PACE.max(took + (took * REST).min(LONGEST_REST));
             } else {
                 self.look_around().await?;
             }
@@ -244,7 +252,6 @@ impl Reading<'_> {
                 self.take_in(next?);
                 continue;
             }
-            self.rested = Instant::now() + PACE;
             return Ok(true);
         }
     }
