@@ -110,7 +110,9 @@ impl Authors {
     pub async fn their_books(&self) -> Vec<String> {
         let page = self.get("/v1/me/books").await;
         let items = page["items"].as_array().expect("a page of books");
-        let ids = items.iter().map(|book| book["bookId"].as_str().expect("an id").to_owned());
+        let ids = items
+            .iter()
+            .map(|book| book["bookId"].as_str().expect("an id").to_owned());
         ids.collect()
     }
 

@@ -41,9 +41,10 @@ use crate::ports::bank::Bank;
 use crate::ports::watched::{WatchedAi, WatchedBank};
 use crate::{flows, views};
 
-/// Deciding is quick. Below twelve writers at once the database does not wait to form groups.
+/// Deciding is quick, and what waits together is committed, published and cleared together: with more at once the
+/// groups grow, not the number of commits.
 const DECIDING: Policy = Policy {
-    concurrency: 10,
+    concurrency: 32,
     ..Policy::QUICK
 };
 

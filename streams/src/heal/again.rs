@@ -21,7 +21,7 @@ use super::{HealError, Recorded, Why, Work, lost};
 use crate::contract::{By, CommandOf, Context, EventOf, ToldOf};
 use crate::store::{Key, Part, Store, StoreError, range};
 use crate::topology::COMMANDS;
-use crate::write::transact::event_envelope;
+use crate::write::rows::event_envelope;
 
 /// What became of an aggregate's missing events.
 #[derive(Default)]

@@ -17,7 +17,7 @@ use crate::store::{Key, Store, StoreError, Tx, retry};
 use crate::subject::Subject;
 use crate::topology::EVENTS;
 use crate::write::inbox::inbox_key;
-use crate::write::transact::{DocRow, EventRow, OutboxRow, rows_of};
+use crate::write::rows::{DocRow, EventRow, OutboxRow, rows_of};
 
 /// A command whose transaction is gone, with what it came to.
 pub(super) struct Lost<C: Context> {

@@ -14,7 +14,7 @@ use super::tree::{Message, What};
 use super::{Effect, Failures};
 use crate::store::{Key, Part, Store, StoreError, range};
 use crate::write::inbox;
-use crate::write::transact::event_id;
+use crate::write::rows::event_id;
 
 /// The most rows of one look: an aggregate has rarely more versions, a job rarely more calls.
 const MOST: i64 = 10_000;

@@ -3,7 +3,6 @@
 //! The order matters. The answer goes out when the events are in the stream, because it carries their
 //! sequence; the outbox is cleared after the answer, because nobody waits for that.
 
-use std::marker::PhantomData;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
@@ -11,8 +10,8 @@ use futures_util::future::BoxFuture;
 use maru_schemas::outcome::Outcome;
 use tracing::Instrument;
 
+use super::deciding::Deciding;
 use super::outbox::Outbox;
-use super::transact::transact;
 use crate::contract::{CommandOf, Context};
 use crate::jobs::{Delivery, Handler, Verdict};
 use crate::nats::Nats;
@@ -26,22 +25,20 @@ pub fn lane(context: &str) -> String {
 }
 
 /// Handles the commands of context `C`.
-pub struct Commands<C> {
+pub struct Commands<C: Context> {
     nats: Nats,
-    store: Store,
+    deciding: Deciding<C>,
     outbox: Outbox,
-    context: PhantomData<fn() -> C>,
 }
 
 impl<C: Context> Commands<C> {
     /// A handler for `C`.
     #[must_use]
-    pub const fn new(nats: Nats, store: Store, outbox: Outbox) -> Self {
+    pub fn new(nats: Nats, store: Store, outbox: Outbox) -> Self {
         Self {
             nats,
-            store,
+            deciding: Deciding::new(store),
             outbox,
-            context: PhantomData,
         }
     }
 
@@ -51,7 +48,7 @@ impl<C: Context> Commands<C> {
             Err(verdict) => return verdict,
         };
         let span = spans::transaction(C::NAME);
-        let committed = transact::<C>(&self.store, &delivery.envelope, &command);
+        let committed = self.deciding.decide(&delivery.envelope, command);
         let committed = match committed.instrument(span.clone()).await {
             Ok(committed) => committed,
             Err(error) => {

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::clear::{Cleared, Clearing, Told};
+use super::company::Company;
 use super::transact::Pending;
 use crate::leases::Leases;
 use crate::publish::{Outgoing, PublishError, Publisher};
@@ -27,14 +28,14 @@ const SWEEP_MOST: i64 = 500;
 pub struct Outbox {
     store: Store,
     events: Publisher,
-    clearing: Clearing,
+    clearing: Arc<Company<Clearing>>,
 }
 
 impl Outbox {
     /// An outbox that publishes through `events`.
     #[must_use]
     pub fn new(store: Store, events: Publisher) -> Self {
-        let clearing = Clearing::new(store.clone());
+        let clearing = Arc::new(Company::new(Clearing { store: store.clone() }));
         Self {
             store,
             events,
@@ -77,7 +78,11 @@ impl Outbox {
             published: pending.iter().map(|row| key(row).record()).collect(),
             told: pending.iter().filter_map(told).collect(),
         };
-        self.clearing.clear(what).await
+        let stopped = || Arc::new(StoreError::Commit("whoever cleared for several was stopped".to_owned()));
+        self.clearing
+            .join(Arc::new(what))
+            .await
+            .unwrap_or_else(|| Err(stopped()))
     }
 
     /// Publishes what a crash left lying, until told to stop. One process of all does; should two do it for
