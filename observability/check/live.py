@@ -162,6 +162,7 @@ def look(binary, folder):
     (folder / "chat").mkdir()
     stub = Stub()
     chat = Manager(folder / "chat", stub)
+    chat.watchdog.write_text(chat.address)
     (folder / "prometheus.yml").write_text(configuration(metrics, chat))
     maru = Process(
         *(folder, "maru", binary, "up", "--data", folder / "data", "--api", api, "--metrics", metrics),
@@ -184,6 +185,8 @@ def look(binary, folder):
         prometheus = Prometheus(f"http://{server}")
         yield from ask_everything(prometheus)
         yield from told_once(stub.messages)
+        if not stub.signs:
+            yield "nobody outside is told that rules and alerts are at work"
         yield from (f"during the load: {trouble}" for trouble in crowd.troubles)
         crowd.leave()
         yield from exported(maru.wait_for(f"http://{metrics}/metrics"))

@@ -23,6 +23,7 @@ FAULTS = [
     ("grafana/generate/boards/ai.py", "maru_lane_in_flight", "maru_lane_in_fright", "has maru_lane_in_fright"),
     ("grafana/generate/boards/lanes.py", 'alert="LaneDeaf"', 'alert="LaneDead"', "is no runbook"),
     ("alertmanager/alertmanager.yml", 'severity="critical"', 'severity="urgent"', "goes to later, not to now"),
+    ("alertmanager/alertmanager.yml", "receiver: watchdog", "receiver: later", "Watchdog goes to later, not to watchdog"),
     ("alertmanager/alertmanager.yml", "DiskFull", "DiscFull", "there is no such alert"),
     ("README.md", "| `maru_lane_deaf` |", "| `maru_lane_dead` |", "no row for maru_lane_deaf"),
     ("README.md", "| `maru_ticks_total` | counter |", "| `maru_ticks_total` | gauge |", "is a counter, not a gauge"),
