@@ -25,6 +25,7 @@ FAULTS = [
     ("alertmanager/alertmanager.yml", 'severity="critical"', 'severity="urgent"', "goes to later, not to now"),
     ("alertmanager/alertmanager.yml", "receiver: watchdog", "receiver: later", "Watchdog goes to later, not to watchdog"),
     ("alertmanager/alertmanager.yml", "DiskFull", "DiscFull", "there is no such alert"),
+    ("README.md", "| reviews | 99.90 |", "| reviews | 99.50 |", "reviews has promised 0.995"),
     ("README.md", "| `maru_lane_deaf` |", "| `maru_lane_dead` |", "no row for maru_lane_deaf"),
     ("README.md", "| `maru_ticks_total` | counter |", "| `maru_ticks_total` | gauge |", "is a counter, not a gauge"),
 ]

@@ -116,6 +116,20 @@ def routes_have_one_context():
             yield f"observability/prometheus/rules/slo.yml: {route} counts for {owners or 'no context'}"
 
 
+def promises_are_told():
+    """README.md's table of promises is what the rules hold contexts to."""
+    rows = re.findall(r"^\| (\w+) \| (\d+\.\d+) \|$", README.read_text(), re.MULTILINE)
+    told = {name: round(float(share) / 100, 6) for name, share in rows}
+    held = {
+        rule["labels"]["context"]: float(re.search(r"[\d.]+", rule["expr"]).group())
+        for _, rule in rules()
+        if rule.get("record") == "context:objective:ratio"
+    }
+    for name in sorted(told.keys() | held.keys()):
+        if told.get(name) != held.get(name):
+            yield f"observability/README.md: {name} has promised {told.get(name)}, and the rules say {held.get(name)}"
+
+
 def routed(alert):
     """An alert, where it should go, and where it goes."""
     name, rule = alert
@@ -248,6 +262,7 @@ QUICK = [
     every_alert_says_what_to_do,
     every_variable_is_told,
     routes_have_one_context,
+    promises_are_told,
     alertmanager,
     dashboards_are_generated,
     dashboards_keep_conventions,
