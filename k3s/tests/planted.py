@@ -246,9 +246,9 @@ FAULTS = {
         ("base", lambda w: spec(w, "CronJob", "backup").update(schedule="17 2 * * 0"), "every night"),
     ],
     watching.rules_are_written_once: [
-        ("ha", lambda w: alert_rule(w, "maru-alerts-house", "DiskFull").update(expr="up == 0"), "maru-alerts-house is not"),
+        ("ha", lambda w: alert_rule(w, "maru-alerts-house", "DiskFull").update(expr="up == 0"), "alerts-house is not"),
         ("ha", lambda w: drop(w, "PrometheusRule", "maru-slo"), "maru-slo is not"),
-        ("ha", lambda w: w.get("PrometheusRule", "maru-slo")["metadata"].update(name="more"), "more is written nowhere"),
+        ("ha", lambda w: w.get("PrometheusRule", "maru-slo")["metadata"].update(name="more"), "more is written"),
     ],
     watching.alerts_are_explained: [
         ("ha", lambda w: alert_rule(w, "maru-alerts-cluster", "GateShut").update(alert="GateOpen"), "GateOpen is not"),
@@ -269,11 +269,15 @@ FAULTS = {
     watching.history_reaches_as_far_back_as_the_rules: [
         ("platform", lambda w: chart(w, "monitoring", "retention: 40d", "retention: 15d"), "keeps 15d, and the rules"),
         ("platform", lambda w: chart(w, "monitoring", "retention: 40d", "retention: 50d"), "README.md says 40d"),
-        ("platform", lambda w: chart(w, "monitoring", "retentionSize: 35GB", "retentionSize: 43GB"), "fills its volume"),
+        ("platform", lambda w: chart(w, "monitoring", "Size: 35GB", "Size: 43GB"), "fills its volume"),
     ],
     watching.alerts_have_a_way_out: [
         ("platform", lambda w: drop(w, "Secret", "alertmanager-maru"), "does not have our routes"),
-        ("platform", lambda w: w.get("Secret", "alertmanager-maru")["data"].update({"chat.tmpl": ""}), "chat.tmpl is not"),
+        (
+            "platform",
+            lambda w: w.get("Secret", "alertmanager-maru")["data"].update({"chat.tmpl": ""}),
+            "chat.tmpl is not",
+        ),
         ("platform", lambda w: chart(w, "monitoring", "/receivers,", "/receiver,"), "watchdog-url, and no Secret"),
         ("platform", lambda w: chart(w, "monitoring", "Watchdog: true", "Watchdog: false"), "of its own"),
     ],

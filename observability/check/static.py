@@ -12,6 +12,7 @@ import yaml
 from common import (
     BIN,
     OBSERVABILITY,
+    PAGES,
     README,
     ROOT,
     RULE_TESTS,
@@ -24,6 +25,7 @@ from common import (
     panels,
     place,
     read_yaml,
+    recorded,
     rules,
     run,
 )
@@ -86,6 +88,22 @@ def every_alert_says_what_to_do():
                 yield f"{place(path)}: {name} is not there"
     for name in sorted(set(alerts()) - {path.stem for path in RUNBOOKS}):
         yield f"observability/runbooks/{name}.md is not there"
+
+
+def pages_speak_of_what_is_there():
+    """Metrics, dashboards and other runbooks that a page names are there."""
+    table, titles = catalogue.described(), {board["title"].removeprefix("Maru / ") for board in dashboards().values()}
+    for path in PAGES:
+        text = path.read_text()
+        for name in sorted(set(re.findall(r"\bmaru_[a-z_]+\b(?!::)", text))):
+            if not catalogue.known(name, table, recorded()):
+                yield f"{place(path)}: there is no metric {name}"
+        if path in RUNBOOKS:
+            headings = {line.lstrip("# ") for name in set(re.findall(r"docs/operating/[\w-]+\.md", text))
+                        for line in (ROOT / name).read_text().splitlines() if line.startswith("#")}
+            for name in re.findall(r"(?<!\*)\*([A-Z][\w ]+)\*(?!\*)", text):
+                if name not in titles | headings:
+                    yield f"{place(path)}: there is no dashboard {name}"
 
 
 def every_variable_is_told():
@@ -260,6 +278,7 @@ def catalogues_agree():
 QUICK = [
     every_alert_is_tried,
     every_alert_says_what_to_do,
+    pages_speak_of_what_is_there,
     every_variable_is_told,
     routes_have_one_context,
     promises_are_told,

@@ -66,7 +66,8 @@ def processes(jail, revision):
         yield f"ok: its process: {gateway.seen()}"
         if revision:
             with urllib.request.urlopen(f"http://{HOST}:{gateway_metrics}/metrics", timeout=5) as page:
-                yield f"ok: it says that it is commit {same_commit(page.read().decode(), revision)}, and so does the label"
+                commit = same_commit(page.read().decode(), revision)
+            yield f"ok: it says that it is commit {commit}, and so does the label"
         status, body = sign_up(f"http://{HOST}:{api}/v1/auth/signup")
         if status not in (200, 201):
             raise Trouble(f"a member signs up, and the answer is {status}: {body[:300]}")
@@ -81,8 +82,8 @@ def same_commit(page, revision):
     found = re.search(r'^maru_build_info\{[^}]*commit="([^"]*)"', page, re.MULTILINE)
     commit = found[1] if found else "none"
     if len(commit) < 7 or commit in ("none", "unknown") or not revision.startswith(commit):
-        raise Trouble(f"the label says {revision}, and the binary that it is another commit, {commit}: build it in this "
-                      "checkout with --release, or with MARU_COMMIT")
+        raise Trouble(f"the label says {revision}, and the binary that it is another commit, {commit}: build it in "
+                      "this checkout with --release, or with MARU_COMMIT")
     return commit
 
 
