@@ -66,7 +66,7 @@ class Manager:
         routes = shortened((FOLDER / "alertmanager.yml").read_text())
         (folder / "alertmanager.yml").write_text(routes.replace(RECEIVERS, str(folder)))
         (folder / "chat.tmpl").write_text((FOLDER / "chat.tmpl").read_text())
-        (folder / "chat-webhook-url").write_text(f"http://127.0.0.1:{stub.server_port}/services/secret")
+        (folder / "chat-webhook-url").write_text(f"http://127.0.0.1:{stub.server_port}/services/secret\n")
         self.watchdog = folder / "watchdog-url"
         self.address = f"http://127.0.0.1:{stub.server_port}/watchdog"
         self.url = f"http://127.0.0.1:{free_port()}"
@@ -170,7 +170,7 @@ def signs_of_life(manager, stub):
     manager.post(alert("Watchdog"))
     if not waited_for(lambda: "watchdog-url" in manager.last_words(), 10):
         yield f"alertmanager does not say that the switch has no address: {manager.last_words()}"
-    manager.watchdog.write_text(manager.address)
+    manager.watchdog.write_text(f"{manager.address}\n")
     # Every four minutes, here eight seconds.
     if not waited_for(lambda: len(stub.signs) >= 2, 30):
         yield f"the dead man's switch was told {len(stub.signs)} times. alertmanager: {manager.last_words()}"

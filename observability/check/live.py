@@ -166,7 +166,7 @@ def look(binary, folder):
     (folder / "chat").mkdir()
     stub = Stub()
     chat = Manager(folder / "chat", stub)
-    chat.watchdog.write_text(chat.address)
+    chat.watchdog.write_text(f"{chat.address}\n")
     (folder / "prometheus.yml").write_text(configuration(metrics, chat))
     maru = Process(
         *(folder, "maru", binary, "up", "--data", folder / "data", "--api", api, "--metrics", metrics),
