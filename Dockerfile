@@ -21,7 +21,10 @@ RUN cargo chef cook --release --locked --package maru --recipe-path recipe.json
 COPY . .
 # The time that the bill of materials bears; BuildKit sets it if the one who builds has.
 ARG SOURCE_DATE_EPOCH=0
-RUN cargo build --release --locked --package maru \
+# Which commit it is, for `maru_build_info`; there is no git here to ask. It changes with each build, so it stands
+# behind the layer of dependencies.
+ARG REVISION=unknown
+RUN MARU_COMMIT="$(printf %.12s "${REVISION}")" cargo build --release --locked --package maru \
  && python3 tools/image.d/crates.py /papers \
  && cp LICENSE LICENSE-APACHE LICENSE-MIT NOTICE /papers/
 

@@ -11,7 +11,7 @@ BENCH_PROFILE ?= release
 # The split form's tests bring their own database server; lints share what they build.
 WITH_DATABASE := --features maru/database
 
-.PHONY: help setup run test test-split drill rolling lint fmt bench docs story image manifests observability clean
+.PHONY: help setup run test test-split drill rolling lint fmt bench docs story image manifests observability check clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile
@@ -71,6 +71,13 @@ image: setup ## Build for production, make the container image without an engine
 	cargo build --release --locked -p maru
 	tools/image
 	tools/image --self-test
+
+check: ## Everything that can be held against a machine: lint, test, manifests, rules and dashboards
+	tools/check-needs
+	$(MAKE) lint
+	$(MAKE) test
+	$(MAKE) manifests
+	tools/check-observability static
 
 clean: ## Take the data in .maru away, all but bin, and name what goes
 	@if [ -d .maru ]; then find .maru -mindepth 1 -maxdepth 1 ! -name bin -print -exec rm -rf {} +; fi

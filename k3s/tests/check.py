@@ -15,6 +15,7 @@ import rules
 import running
 import schemas
 import scripts
+import watching
 from world import Fault, World, objects, renderings
 
 
@@ -33,11 +34,14 @@ def complaints(program, scratch, background):
     known = facts.gather(program, consumers)
     print(f"   {len(worlds)} renderings; {len(known.names)} names, {len(consumers)} consumers in the binary")
 
-    special = {"platform": rules.OF_PLATFORM, "carrier": [pods.pods_are_restricted, pods.images_are_pinned]}
+    special = {
+        "platform": [*rules.OF_PLATFORM, *watching.OF_PLATFORM],
+        "carrier": [pods.pods_are_restricted, pods.images_are_pinned],
+    }
     for name, world in worlds.items():
         world.facts = known
         yield from (f"{name}: {what}" for one in world.objects for what in schemas.validate(one))
-        held_to = special.get(name, [*rules.RULES, *pods.RULES, *flows.RULES])
+        held_to = special.get(name, [*rules.RULES, *pods.RULES, *flows.RULES, *watching.RULES])
         for rule in held_to:
             yield from (f"{name}: {what}" for what in rule(world))
     yield from schemas.unfound(one for world in worlds.values() for one in world.objects)

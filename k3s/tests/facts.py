@@ -61,6 +61,5 @@ def gather(program, consumers):
             "workers": seconds("workers/src/house.rs", "GRACE") + 24,
         },
         outside=outside(page),
-        headings={line.lstrip("# ").strip().lower() for line in page.splitlines() if line.startswith("#")},
         charts={chart["spec"]["targetNamespace"] for chart in charts if chart["kind"] == "HelmChart"},
     )

@@ -6,6 +6,7 @@ import copy
 import flows
 import pods
 import rules
+import watching
 from world import World
 
 
@@ -40,6 +41,19 @@ def drop(world, kind, name):
 
 def policy(world, name):
     return spec(world, "NetworkPolicy", name)
+
+
+def alert_rule(world, name, alert):
+    groups = spec(world, "PrometheusRule", name)["groups"]
+    return next(one for group in groups for one in group["rules"] if one.get("alert") == alert)
+
+
+def chart(world, name, before, after):
+    """Changes the values of a chart."""
+    one = spec(world, "HelmChart", name)
+    if before not in one["valuesContent"]:
+        raise ValueError(f"the chart {name} does not say {before}, where a fault was to be planted")
+    one.update(valuesContent=one["valuesContent"].replace(before, after))
 
 
 # Of each rule: the rendering, what is done to it, what must be found.
@@ -231,22 +245,41 @@ FAULTS = {
         ("base", lambda w: setting(w, "money", "MARU_HORIZON_HOURS", "24"), "forgets commands"),
         ("base", lambda w: spec(w, "CronJob", "backup").update(schedule="17 2 * * 0"), "every night"),
     ],
-    rules.alerts_are_explained: [
+    watching.rules_are_written_once: [
+        ("ha", lambda w: alert_rule(w, "maru-alerts-house", "DiskFull").update(expr="up == 0"), "alerts-house is not"),
+        ("ha", lambda w: drop(w, "PrometheusRule", "maru-slo"), "maru-slo is not"),
+        ("ha", lambda w: w.get("PrometheusRule", "maru-slo")["metadata"].update(name="more"), "more is written"),
+    ],
+    watching.alerts_are_explained: [
+        ("ha", lambda w: alert_rule(w, "maru-alerts-cluster", "GateShut").update(alert="GateOpen"), "GateOpen is not"),
         (
             "ha",
-            lambda w: spec(w, "PrometheusRule", "maru-cluster")["groups"][0]["rules"][0].update(alert="MaruOther"),
-            "MaruOther",
+            lambda w: alert_rule(w, "maru-alerts-people", "DeadLetters")["annotations"].update(runbook_url="#"),
+            "DeadLetters is not",
         ),
         (
             "ha",
-            lambda w: spec(w, "PrometheusRule", "maru-cluster")["groups"][0]["rules"][0].update(labels={}),
-            "how bad",
-        ),
-        (
-            "ha",
-            lambda w: spec(w, "PrometheusRule", "maru-cluster")["groups"][0]["rules"][0].update(expr="up == 0"),
+            lambda w: alert_rule(w, "maru-alerts-cluster", "PodRestarts").update(expr="kube_pod_restarts > 0"),
             "other people",
         ),
+    ],
+    watching.dashboards_are_there: [
+        ("ha", lambda w: drop(w, "ConfigMap", "maru-dashboard-money"), "money.json"),
+    ],
+    watching.history_reaches_as_far_back_as_the_rules: [
+        ("platform", lambda w: chart(w, "monitoring", "retention: 40d", "retention: 15d"), "keeps 15d, and the rules"),
+        ("platform", lambda w: chart(w, "monitoring", "retention: 40d", "retention: 50d"), "README.md says 40d"),
+        ("platform", lambda w: chart(w, "monitoring", "Size: 35GB", "Size: 43GB"), "fills its volume"),
+    ],
+    watching.alerts_have_a_way_out: [
+        ("platform", lambda w: drop(w, "Secret", "alertmanager-maru"), "does not have our routes"),
+        (
+            "platform",
+            lambda w: w.get("Secret", "alertmanager-maru")["data"].update({"chat.tmpl": ""}),
+            "chat.tmpl is not",
+        ),
+        ("platform", lambda w: chart(w, "monitoring", "/receivers,", "/receiver,"), "watchdog-url, and no Secret"),
+        ("platform", lambda w: chart(w, "monitoring", "Watchdog: true", "Watchdog: false"), "of its own"),
     ],
     rules.the_scripts_name_what_is_there: [
         ("base", lambda w: drop(w, "StatefulSet", "surrealdb"), "waits for statefulset surrealdb"),
@@ -318,5 +351,6 @@ def unfound(worlds):
             findings = list(rule(world))
             if not any(word in finding for finding in findings):
                 yield f"{rule.__name__} does not find {word!r} in {where}, but {findings}"
-    for rule in {*rules.RULES, *rules.OF_PLATFORM, *pods.RULES, *flows.RULES} - FAULTS.keys():
+    every = {*rules.RULES, *rules.OF_PLATFORM, *pods.RULES, *flows.RULES, *watching.RULES, *watching.OF_PLATFORM}
+    for rule in every - FAULTS.keys():
         yield f"nothing is planted for {rule.__name__}"

@@ -29,7 +29,6 @@ class Facts:
     reads: Callable[[tuple[str, ...]], set[str]]  # the variables that arguments have it read, or NotUnderstood
     drain: dict[str, int]  # seconds, by subcommand
     outside: dict[str, dict[str, bool]]  # Secrets from outside: their keys
-    headings: set[str]  # anchors in docs/operating/k3s.md
     charts: set[str]  # namespaces that platform/ installs into
 
 

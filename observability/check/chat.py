@@ -1,4 +1,5 @@
-"""One incident is one message in the chat: a real alertmanager with our routes, and a stub for the webhook.
+"""One incident is one message in the chat, and the dead man's switch goes elsewhere: a real alertmanager with our
+routes, and a stub for both webhooks.
 
 The routes are the committed ones; only their waiting times are shortened, all of them by the same factor.
 """
@@ -18,6 +19,7 @@ from common import BIN, OBSERVABILITY, ROOT, alerts, free_port
 FOLDER = OBSERVABILITY / "alertmanager"
 # 15 s become 0.5 s, 2 m become 4 s, an hour two minutes.
 FACTOR = 30
+RECEIVERS = "/etc/alertmanager/receivers"
 SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 
@@ -32,15 +34,16 @@ def shortened(text):
 
 
 class Stub(http.server.ThreadingHTTPServer):
-    """Takes messages as a chat does, and keeps them."""
+    """Takes messages as a chat does, and keeps them; those of the dead man's switch apart."""
 
     def __init__(self):
-        self.messages = []
+        self.messages, self.signs = [], []
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(handler):
                 body = handler.rfile.read(int(handler.headers["content-length"]))
-                self.messages.append((handler.path, json.loads(body)))
+                kept = self.signs if handler.path == "/watchdog" else self.messages
+                kept.append((handler.path, json.loads(body)))
                 handler.send_response(200)
                 handler.end_headers()
                 handler.wfile.write(b"ok")
@@ -60,11 +63,12 @@ def alert(name, **labels):
 
 class Manager:
     def __init__(self, folder, stub):
-        address = folder / "chat-webhook-url"
         routes = shortened((FOLDER / "alertmanager.yml").read_text())
-        (folder / "alertmanager.yml").write_text(routes.replace("/etc/alertmanager/chat-webhook-url", str(address)))
+        (folder / "alertmanager.yml").write_text(routes.replace(RECEIVERS, str(folder)))
         (folder / "chat.tmpl").write_text((FOLDER / "chat.tmpl").read_text())
-        address.write_text(f"http://127.0.0.1:{stub.server_port}/services/secret")
+        (folder / "chat-webhook-url").write_text(f"http://127.0.0.1:{stub.server_port}/services/secret\n")
+        self.watchdog = folder / "watchdog-url"
+        self.address = f"http://127.0.0.1:{stub.server_port}/watchdog"
         self.url = f"http://127.0.0.1:{free_port()}"
         self.log = open(folder / "log", "w")
         self.process = subprocess.Popen(
@@ -113,6 +117,7 @@ def check():
         manager = Manager(Path(scratch), stub)
         try:
             yield from told(manager, stub.messages)
+            yield from signs_of_life(manager, stub)
         finally:
             manager.stop()
             stub.shutdown()
@@ -156,3 +161,20 @@ def told(manager, messages):
         yield "nobody is told that it is over"
     if len(messages) > 4:
         yield f"{len(messages)} messages in all, which is too many"
+
+
+def signs_of_life(manager, stub):
+    """The dead man's switch: nothing but a line of the log while it has no address, then again and again, and never
+    in the chat."""
+    before = len(stub.messages)
+    manager.post(alert("Watchdog"))
+    if not waited_for(lambda: "watchdog-url" in manager.last_words(), 10):
+        yield f"alertmanager does not say that the switch has no address: {manager.last_words()}"
+    manager.watchdog.write_text(f"{manager.address}\n")
+    # Every four minutes, here eight seconds.
+    if not waited_for(lambda: len(stub.signs) >= 2, 30):
+        yield f"the dead man's switch was told {len(stub.signs)} times. alertmanager: {manager.last_words()}"
+    if any(one["commonLabels"]["alertname"] != "Watchdog" for _, one in stub.signs):
+        yield f"the dead man's switch is told of something else: {stub.signs}"
+    if "Watchdog" in json.dumps(stub.messages[before:]):
+        yield "the chat is told that nothing is wrong"

@@ -18,6 +18,8 @@ RULE_TESTS = sorted((OBSERVABILITY / "prometheus" / "tests").glob("*.yml"))
 RUNBOOKS = sorted((OBSERVABILITY / "runbooks").glob("*.md"))
 DASHBOARDS = sorted((OBSERVABILITY / "grafana" / "dashboards").glob("*.json"))
 README = OBSERVABILITY / "README.md"
+# Pages that people follow while something is wrong.
+PAGES = [*RUNBOOKS, README, *sorted((ROOT / "docs" / "operating").glob("*.md"))]
 
 
 def run(*command, **options):
@@ -86,8 +88,8 @@ def fences(text, language):
 
 
 def documented_queries():
-    """Every line of PromQL in the runbooks and in README.md."""
-    for path in [*RUNBOOKS, README]:
+    """Every line of PromQL in the runbooks, in README.md and in docs/operating."""
+    for path in PAGES:
         for block in fences(path.read_text(), "promql"):
             for line in block.splitlines():
                 if line.strip():
@@ -95,10 +97,12 @@ def documented_queries():
 
 
 def documented_commands():
-    """Every `maru …` command of the runbooks and of README.md, in blocks and in the text."""
-    for path in [*RUNBOOKS, README]:
+    """Every `maru …` command of the runbooks, of README.md and of docs/operating, in blocks and in the text; also
+    those that run in a pod."""
+    for path in PAGES:
         text = path.read_text()
-        lines = [line for block in fences(text, "sh") for line in block.splitlines()]
+        blocks = [block.replace("\\\n", " ") for block in fences(text, "sh")]
+        lines = [re.sub(r"^.* -- /maru ", "maru ", line) for block in blocks for line in block.splitlines()]
         spoken = re.findall(r"`(maru [^`]+)`", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))
         for line in [*lines, *spoken]:
             command = line.split("#")[0].strip()

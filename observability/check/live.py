@@ -88,6 +88,10 @@ class Prometheus:
         except urllib.error.HTTPError as error:
             raise ValueError(json.load(error)["error"]) from None
 
+    def now(self, expr):
+        """Every series of an expression at this moment."""
+        return self.ask("query", query=expr)["result"]
+
     def window(self, expr, seconds=60):
         """Every series of an expression over the last minute, as lists of numbers."""
         now = time.time()
@@ -162,6 +166,7 @@ def look(binary, folder):
     (folder / "chat").mkdir()
     stub = Stub()
     chat = Manager(folder / "chat", stub)
+    chat.watchdog.write_text(f"{chat.address}\n")
     (folder / "prometheus.yml").write_text(configuration(metrics, chat))
     maru = Process(
         *(folder, "maru", binary, "up", "--data", folder / "data", "--api", api, "--metrics", metrics),
@@ -183,7 +188,10 @@ def look(binary, folder):
         time.sleep(LOAD)
         prometheus = Prometheus(f"http://{server}")
         yield from ask_everything(prometheus)
+        yield from promises_are_kept(prometheus)
         yield from told_once(stub.messages)
+        if not stub.signs:
+            yield "nobody outside is told that rules and alerts are at work"
         yield from (f"during the load: {trouble}" for trouble in crowd.troubles)
         crowd.leave()
         yield from exported(maru.wait_for(f"http://{metrics}/metrics"))
@@ -225,6 +233,19 @@ def ask_everything(prometheus):
         for rule in group["rules"]:
             if rule.get("lastError"):
                 yield f"{rule['name']}: {rule['lastError']}"
+
+
+def promises_are_kept(prometheus):
+    """The probe has seen every context usable for as long as was promised, and people got no more errors than that."""
+    objectives = {one["metric"]["context"]: float(one["value"][1]) for one in prometheus.now("context:objective:ratio")}
+    usable = "avg_over_time(context:probe:up[2m])"
+    answered = "1 - sum_over_time(context:http_errors:rate5m[2m]) / sum_over_time(context:http_requests:rate5m[2m])"
+    for what, expr in (("usable", usable), ("answered", answered)):
+        found = {one["metric"]["context"]: float(one["value"][1]) for one in prometheus.now(expr)}
+        for context, promised in objectives.items():
+            # Not true of what is no number, either.
+            if not found.get(context, 0) >= promised:
+                yield f"{context} has promised {promised} and was {what} for {found.get(context)}"
 
 
 def told_once(messages):

@@ -16,6 +16,8 @@ FAULTS = [
     ("prometheus/tests/servers.yml", "alertname: DiskFull\n", "alertname: DiscFull\n", "nothing makes DiskFull fire"),
     ("runbooks/LaneDeaf.md", "## When to stop", "## Stop", "LaneDeaf.md: a runbook has the sections"),
     ("runbooks/DeadLetters.md", "`maru dead-letters replay", "`maru | letters replay", "is no command"),
+    ("runbooks/LaneFails.md", "*Money*", "*Monney*", "there is no dashboard Monney"),
+    ("runbooks/BreakerOpen.md", "maru_bank_calls_total", "maru_bank_calls", "there is no metric maru_bank_calls"),
     ("runbooks/DoorTurnsAway.md", "MARU_REQUESTS_AT_ONCE", "MARU_REQUESTS_AT_TWICE", "knows no setting"),
     ("grafana/dashboards/money.json", "Won that moved", "Won that stayed", "is not what the generator makes"),
     ("grafana/generate/kit.py", ".no_value(none)", "", "it has no noValue"),
@@ -23,7 +25,9 @@ FAULTS = [
     ("grafana/generate/boards/ai.py", "maru_lane_in_flight", "maru_lane_in_fright", "has maru_lane_in_fright"),
     ("grafana/generate/boards/lanes.py", 'alert="LaneDeaf"', 'alert="LaneDead"', "is no runbook"),
     ("alertmanager/alertmanager.yml", 'severity="critical"', 'severity="urgent"', "goes to later, not to now"),
+    ("alertmanager/alertmanager.yml", "receiver: watchdog", "receiver: later", "goes to later, not to watchdog"),
     ("alertmanager/alertmanager.yml", "DiskFull", "DiscFull", "there is no such alert"),
+    ("README.md", "| reviews | 99.90 |", "| reviews | 99.50 |", "reviews has promised 0.995"),
     ("README.md", "| `maru_lane_deaf` |", "| `maru_lane_dead` |", "no row for maru_lane_deaf"),
     ("README.md", "| `maru_ticks_total` | counter |", "| `maru_ticks_total` | gauge |", "is a counter, not a gauge"),
 ]

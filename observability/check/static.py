@@ -12,6 +12,7 @@ import yaml
 from common import (
     BIN,
     OBSERVABILITY,
+    PAGES,
     README,
     ROOT,
     RULE_TESTS,
@@ -24,6 +25,7 @@ from common import (
     panels,
     place,
     read_yaml,
+    recorded,
     rules,
     run,
 )
@@ -31,6 +33,8 @@ from common import (
 PROMETHEUS = OBSERVABILITY / "prometheus"
 ALERTMANAGER = OBSERVABILITY / "alertmanager" / "alertmanager.yml"
 SECTIONS = ["What it means for people", "Look", "Do", "When to stop", "How to prevent it"]
+# Fires for ever, so there is no moment at which it is seen not to; it wakes nobody, and has a route of its own.
+WATCHDOG = "Watchdog"
 # Routes that belong to no context: whoever asks there has been promised nothing about a context.
 NO_CONTEXT = ("/v1/commands", "/v1/live", "/v1/ops", "/.well-known")
 
@@ -53,7 +57,7 @@ def every_alert_is_tried():
     for name in sorted(alerts()):
         if name not in fires:
             yield f"observability/prometheus/tests: nothing makes {name} fire"
-        if name not in rests:
+        if name not in rests and name != WATCHDOG:
             yield f"observability/prometheus/tests: {name} is never seen not to fire"
 
 
@@ -63,7 +67,7 @@ def every_alert_says_what_to_do():
         wanted = f"observability/runbooks/{name}.md"
         if rule["annotations"].get("runbook_url") != wanted:
             yield f"{name}: its runbook_url is not {wanted}"
-        if rule["labels"].get("severity") not in ("critical", "warning"):
+        if rule["labels"].get("severity") not in (["none"] if name == WATCHDOG else ["critical", "warning"]):
             yield f"{name}: its severity is neither critical nor warning"
         summary = rule["annotations"].get("summary", "").strip()
         if not summary.endswith((".", "?")) or len(summary) > 300:
@@ -84,6 +88,22 @@ def every_alert_says_what_to_do():
                 yield f"{place(path)}: {name} is not there"
     for name in sorted(set(alerts()) - {path.stem for path in RUNBOOKS}):
         yield f"observability/runbooks/{name}.md is not there"
+
+
+def pages_speak_of_what_is_there():
+    """Metrics, dashboards and other runbooks that a page names are there."""
+    table, titles = catalogue.described(), {board["title"].removeprefix("Maru / ") for board in dashboards().values()}
+    for path in PAGES:
+        text = path.read_text()
+        for name in sorted(set(re.findall(r"\bmaru_[a-z_]+\b(?!::)", text))):
+            if not catalogue.known(name, table, recorded()):
+                yield f"{place(path)}: there is no metric {name}"
+        if path in RUNBOOKS:
+            headings = {line.lstrip("# ") for name in set(re.findall(r"docs/operating/[\w-]+\.md", text))
+                        for line in (ROOT / name).read_text().splitlines() if line.startswith("#")}
+            for name in re.findall(r"(?<!\*)\*([A-Z][\w ]+)\*(?!\*)", text):
+                if name not in titles | headings:
+                    yield f"{place(path)}: there is no dashboard {name}"
 
 
 def every_variable_is_told():
@@ -114,19 +134,39 @@ def routes_have_one_context():
             yield f"observability/prometheus/rules/slo.yml: {route} counts for {owners or 'no context'}"
 
 
+def promises_are_told():
+    """README.md's table of promises is what the rules hold contexts to."""
+    rows = re.findall(r"^\| (\w+) \| (\d+\.\d+) \|$", README.read_text(), re.MULTILINE)
+    told = {name: round(float(share) / 100, 6) for name, share in rows}
+    held = {
+        rule["labels"]["context"]: float(re.search(r"[\d.]+", rule["expr"]).group())
+        for _, rule in rules()
+        if rule.get("record") == "context:objective:ratio"
+    }
+    for name in sorted(told.keys() | held.keys()):
+        if told.get(name) != held.get(name):
+            yield f"observability/README.md: {name} has promised {told.get(name)}, and the rules say {held.get(name)}"
+
+
+def routed(alert):
+    """An alert, where it should go, and where it goes."""
+    name, rule = alert
+    severity = rule["labels"]["severity"]
+    wanted = "watchdog" if name == WATCHDOG else {"critical": "now", "warning": "later"}.get(severity)
+    labels = [f"alertname={name}", f"severity={severity}", "namespace=maru"]
+    done = run(BIN / "amtool", "config", "routes", "test", "--config.file", ALERTMANAGER, *labels)
+    return name, wanted, done.stdout.strip()
+
+
 def alertmanager():
     yield from complaints_of(BIN / "amtool", "check-config", ALERTMANAGER)
-    # The routes know alerts by their severity alone, so one alert of each stands for all of them.
-    for severity, wanted in (("critical", "now"), ("warning", "later")):
-        name = next(name for name, rule in alerts().items() if rule["labels"]["severity"] == severity)
-        labels = [f"alertname={name}", f"severity={severity}", "namespace=maru"]
-        done = run(BIN / "amtool", "config", "routes", "test", "--config.file", ALERTMANAGER, *labels)
-        if done.stdout.split() != [wanted]:
-            yield f"{place(ALERTMANAGER)}: {name} goes to {done.stdout.strip()}, not to {wanted}"
-    if any("alertname" in str(route) for route in read_yaml(ALERTMANAGER)["route"]["routes"]):
-        yield f"{place(ALERTMANAGER)}: a route asks for an alert's name; then each alert has to be tried here"
+    # Each alert, because a route asks for one by its name.
+    with ThreadPoolExecutor() as pool:
+        for name, wanted, got in pool.map(routed, alerts().items()):
+            if got != wanted:
+                yield f"{place(ALERTMANAGER)}: {name} goes to {got or 'nobody'}, not to {wanted}"
     text = ALERTMANAGER.read_text()
-    if re.search(r"https?://", text) or not re.search(r"api_url_file", text):
+    if re.search(r"https?://", text) or not all(f" {key}: " in text for key in ("api_url_file", "url_file")):
         yield f"{place(ALERTMANAGER)}: the address of a webhook is a secret and belongs into a file of its own"
     for rule in read_yaml(ALERTMANAGER)["inhibit_rules"]:
         for matcher in rule["source_matchers"] + rule["target_matchers"]:
@@ -238,8 +278,10 @@ def catalogues_agree():
 QUICK = [
     every_alert_is_tried,
     every_alert_says_what_to_do,
+    pages_speak_of_what_is_there,
     every_variable_is_told,
     routes_have_one_context,
+    promises_are_told,
     alertmanager,
     dashboards_are_generated,
     dashboards_keep_conventions,

@@ -30,6 +30,8 @@ def all_of(version):
     if said != {"USER": f"{USER}:{USER}", "ENTRYPOINT": '["/maru"]', "STOPSIGNAL": "SIGTERM", "CMD": None}:
         raise Trouble(f"the Dockerfile's last stage says otherwise than tools/image: {said}")
     yield "ok: its last stage has the labels, the user and the entry point of the archive"
+    revision_reaches_the_build((ROOT / "Dockerfile").read_text())
+    yield "ok: its build learns the commit, behind the layer of dependencies"
     with tempfile.TemporaryDirectory(prefix="maru-") as scratch:
         context, papers = Path(scratch) / "context", Path(scratch) / "papers"
         count = copy_context(context)
@@ -39,6 +41,14 @@ def all_of(version):
         if outside:
             raise Trouble(f"the sources include {outside[0]}, which .dockerignore keeps away")
     yield f"ok: the {count} files that .dockerignore lets through are a whole workspace"
+
+
+def revision_reaches_the_build(text):
+    """The commit is known to the stage that builds, behind its dependencies and before the build itself."""
+    build = re.search(r"^FROM chef AS build$(.*?)^FROM ", text, re.MULTILINE | re.DOTALL)[1]
+    places = [build.find(word) for word in ("cargo chef cook", "\nARG REVISION", "MARU_COMMIT=", "cargo build")]
+    if -1 in places or places != sorted(places):
+        raise Trouble("the Dockerfile's build does not learn REVISION, or its dependencies are built anew for it")
 
 
 def instructions(text):
@@ -64,7 +74,9 @@ def copy_context(context):
 
 def included(context):
     """Files that the sources build into the binary and that are not in the context."""
-    missing = []
+    # Cargo takes a build script that is not there for none, and what it would have told the sources is missing.
+    scripts = call(["git", "-C", str(ROOT), "ls-files", "-z", "--", "build.rs", "*/build.rs"])
+    missing = [f"package's {name}" for name in scripts.split("\0") if name and not (context / name).is_file()]
     for source in context.rglob("*.rs"):
         for name in re.findall(r"include_(?:str|bytes)!\(\s*\"([^\"]+)\"", source.read_text()):
             if not (source.parent / name).is_file():

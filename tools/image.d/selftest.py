@@ -142,6 +142,8 @@ def ways_to_start():
     """What only shows when it runs: what is done, how it is started, and what the refusal has to say."""
     label = "org.opencontainers.image.version=9.9.9"
     yield "another version on the label", lambda c: c.config("--config.label", label), start.Jail, "--version` says"
+    revision = "org.opencontainers.image.revision=" + 40 * "0"
+    yield "another commit on the label", lambda c: c.config("--config.label", revision), start.Jail, "another commit"
     yield "no C library", empty_libraries, start.Jail, "failed"
     yield "a file system that can be written", lambda c: None, Loose, "read-only"
 

@@ -49,10 +49,11 @@ def all_of(path, kind=None):
             if left != "nothing to change":
                 raise Trouble(f"after `streams apply`, `streams plan` still has to do: {left.splitlines()[0]}")
             yield f"ok: `/maru streams apply` made {len(made)} changes, `plan` has none left"
-            yield from processes(jail)
+            revision = image.config["config"]["Labels"].get("org.opencontainers.image.revision")
+            yield from processes(jail, revision)
 
 
-def processes(jail):
+def processes(jail, revision):
     """A gateway and workers at the same time, and their ends."""
     api, gateway_metrics, metrics = free_port(), free_port(), free_port()
     gateway = jail.start("gateway", MARU_API=f"{HOST}:{api}", MARU_METRICS=f"{HOST}:{gateway_metrics}",
@@ -63,6 +64,10 @@ def processes(jail):
         yield f"ok: `/maru gateway` is ready after {took:.1f} s"
         workers.answers(f"http://{HOST}:{metrics}/livez")
         yield f"ok: its process: {gateway.seen()}"
+        if revision:
+            with urllib.request.urlopen(f"http://{HOST}:{gateway_metrics}/metrics", timeout=5) as page:
+                commit = same_commit(page.read().decode(), revision)
+            yield f"ok: it says that it is commit {commit}, and so does the label"
         status, body = sign_up(f"http://{HOST}:{api}/v1/auth/signup")
         if status not in (200, 201):
             raise Trouble(f"a member signs up, and the answer is {status}: {body[:300]}")
@@ -70,6 +75,16 @@ def processes(jail):
         for process in (gateway, workers):
             took = process.end()
             yield f"ok: `/maru {process.name}` ends with 0, {took:.1f} s after SIGTERM"
+
+
+def same_commit(page, revision):
+    """The commit that the metrics page names, if the label means the same. By it a rollout tells two builds apart."""
+    found = re.search(r'^maru_build_info\{[^}]*commit="([^"]*)"', page, re.MULTILINE)
+    commit = found[1] if found else "none"
+    if len(commit) < 7 or commit in ("none", "unknown") or not revision.startswith(commit):
+        raise Trouble(f"the label says {revision}, and the binary that it is another commit, {commit}: build it in "
+                      "this checkout with --release, or with MARU_COMMIT")
+    return commit
 
 
 def unpack(image, scratch):

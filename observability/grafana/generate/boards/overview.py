@@ -146,7 +146,16 @@ BOARD = board(
         "1 - sum_over_time(context:http_errors:rate5m{$here}[$__range])"
         " / (sum_over_time(context:http_requests:rate5m{$here}[$__range]) > 0)",
         (RED, (0.999, YELLOW), (0.9995, GREEN)),
-        width=12,
+        width=8,
+        legend="{{context}}",
+    ),
+    number(
+        "Usable, in this range",
+        "Share of the time in which a door was open and the context's canary came, whether anybody asked or not.",
+        "percentunit",
+        "avg_over_time(context:probe:up{$here}[$__range])",
+        (RED, (0.999, YELLOW), (0.9995, GREEN)),
+        width=8,
         legend="{{context}}",
     ),
     number(
@@ -155,7 +164,7 @@ BOARD = board(
         "percentunit",
         "context:objective:ratio",
         (GREEN,),
-        width=12,
+        width=8,
         legend="{{context}}",
     ),
     row("Work"),
