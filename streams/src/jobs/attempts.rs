@@ -9,7 +9,7 @@
 use serde::Deserialize;
 use uuid::Uuid;
 
-use crate::store::{Key, Part, Store, StoreError, Tx, retry};
+use crate::store::{Key, Part, Store, StoreError, Tx, range, retry};
 
 /// So many unheard-of runs make a message a suspect.
 const SUSPECT_FROM: u32 = 3;
@@ -71,7 +71,7 @@ pub(super) async fn tried(store: &Store, lane: &str, message: Uuid) -> Result<Tr
     })
 }
 
-async fn set(store: &Store, lane: &str, message: Uuid, what: &'static str) -> Result<(), StoreError> {
+async fn set(store: &Store, lane: &str, message: Uuid, what: &str) -> Result<(), StoreError> {
     let text = format!("UPSERT $id SET failures = failures ?? 0, reason = reason ?? '', {what} RETURN NONE");
     let id = key(lane, message).record();
     let run = || store.db().query(text.clone()).bind(("id", id.clone())).into_future();
@@ -81,14 +81,23 @@ async fn set(store: &Store, lane: &str, message: Uuid, what: &'static str) -> Re
     }
 }
 
-/// A message that comes again is about to run, alone or in company.
-pub(super) async fn begin(store: &Store, lane: &str, message: Uuid, alone: bool) -> Result<(), StoreError> {
-    let what = if alone {
-        "starts = (starts ?? 0) + 1, alone = true"
-    } else {
-        "starts = (starts ?? 0) + 1"
-    };
-    set(store, lane, message, what).await
+/// The messages of a lane of which something is known.
+pub(super) async fn all(store: &Store, lane: &str) -> Result<Vec<Uuid>, StoreError> {
+    let mut rows = store
+        .db()
+        .query("SELECT VALUE record::id(id)[1] FROM $all")
+        .bind(("all", range("attempts", &[Part::from(lane)], &[])))
+        .await?;
+    let rows: Vec<String> = rows.take(0)?;
+    Ok(rows.iter().filter_map(|id| Uuid::parse_str(id).ok()).collect())
+}
+
+/// A message that comes again is about to run, alone or in company. Writing the number, not adding to it, so that
+/// a repeat changes nothing.
+pub(super) async fn begin(store: &Store, lane: &str, message: Uuid, tried: Tried) -> Result<(), StoreError> {
+    let nth = tried.starts.unwrap_or_default() + 1;
+    let alone = if tried.is_suspect() { ", alone = true" } else { "" };
+    set(store, lane, message, &format!("starts = {nth}{alone}")).await
 }
 
 /// Its run was heard of, and was no failure of its own.
