@@ -28,6 +28,9 @@ pub(super) struct Tried {
     /// Whether it was there before, so that its runs are written down.
     #[serde(skip)]
     pub(super) comes_again: bool,
+    /// Whether it may never have run: nothing is known of it, and the server does not remember it either.
+    #[serde(skip)]
+    may_be_new: bool,
 }
 
 impl Tried {
@@ -55,7 +58,7 @@ fn key(lane: &str, message: Uuid) -> Key {
 }
 
 /// What is known of a message that comes again.
-pub(super) async fn tried(store: &Store, lane: &str, message: Uuid) -> Result<Tried, StoreError> {
+pub(super) async fn tried(store: &Store, lane: &str, message: Uuid, deliveries: u64) -> Result<Tried, StoreError> {
     let mut rows = store
         .db()
         .query("SELECT failures, starts, alone FROM ONLY $id")
@@ -67,6 +70,7 @@ pub(super) async fn tried(store: &Store, lane: &str, message: Uuid) -> Result<Tr
         .transpose()?;
     Ok(Tried {
         comes_again: true,
+        may_be_new: tried.is_none() && deliveries <= 1,
         ..tried.unwrap_or_default()
     })
 }
@@ -92,10 +96,10 @@ pub(super) async fn all(store: &Store, lane: &str) -> Result<Vec<Uuid>, StoreErr
     Ok(rows.iter().filter_map(|id| Uuid::parse_str(id).ok()).collect())
 }
 
-/// A message that comes again is about to run, alone or in company. Writing the number, not adding to it, so that
-/// a repeat changes nothing.
+/// A message that comes again is about to run, alone or in company. Of one that may be new this is the first run,
+/// which is not counted. Writing the number, not adding to it, so that a repeat changes nothing.
 pub(super) async fn begin(store: &Store, lane: &str, message: Uuid, tried: Tried) -> Result<(), StoreError> {
-    let nth = tried.starts.unwrap_or_default() + 1;
+    let nth = tried.starts.unwrap_or_default() + u32::from(!tried.may_be_new);
     let alone = if tried.is_suspect() { ", alone = true" } else { "" };
     set(store, lane, message, &format!("starts = {nth}{alone}")).await
 }

@@ -9,7 +9,7 @@
 //! was running then, so it is among the first that come again; these are treated as if they had been here.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::TryStreamExt;
@@ -32,6 +32,8 @@ struct Backlog {
     newest: u64,
     /// How many of the first are still to come.
     first: AtomicUsize,
+    /// The consumer's own count of its deliveries, as of the last one.
+    heard: AtomicU64,
     known: OnceCell<HashSet<Uuid>>,
 }
 
@@ -40,6 +42,7 @@ impl Backlog {
         Arc::new(Self {
             newest,
             first: AtomicUsize::new(first),
+            heard: AtomicU64::new(0),
             known: OnceCell::new(),
         })
     }
@@ -65,6 +68,16 @@ pub(super) async fn begin(shared: &Shared, source: usize) -> Result<(), SessionE
     let backlog = Backlog::new(newest, shared.held.policy.concurrency);
     *shared.before[source].0.lock().unwrap_or_else(PoisonError::into_inner) = backlog;
     Ok(())
+}
+
+/// The consumer's own count of its deliveries says how manieth this one is. It grows; if it does not,
+/// the consumer was made anew, and a lane that asked for nothing at that moment was not told.
+pub(super) fn hear(shared: &Shared, source: usize, nth: u64) {
+    let mut backlog = shared.before[source].0.lock().unwrap_or_else(PoisonError::into_inner);
+    if backlog.heard.swap(nth, Ordering::AcqRel) >= nth {
+        *backlog = Backlog::new(u64::MAX, shared.held.policy.concurrency);
+        backlog.heard.store(nth, Ordering::Release);
+    }
 }
 
 /// Whether something may be known of a message from before: it was delivered before, or waited elsewhere, or may

@@ -327,6 +327,7 @@ fn take(shared: &Arc<Shared>, next: Next, source: usize) {
     };
     match message.info() {
         Ok(info) => {
+            before::hear(shared, source, info.consumer_sequence);
             if let Some(too_much) = shared.held.admit(message.message.clone(), &info, source) {
                 tokio::spawn(back::move_back(Arc::clone(shared), too_much));
             }

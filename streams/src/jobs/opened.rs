@@ -170,7 +170,7 @@ async fn from_stream(shared: &Shared, lease: &Lease, id: Uuid) -> Result<Opened,
     }
     // The first delivery is the first attempt; only a later one has anything to look up.
     let tried = if comes_again || before > 0 {
-        attempts::tried(&shared.store, &shared.name, id)
+        attempts::tried(&shared.store, &shared.name, id, lease.deliveries)
             .await
             .map_err(Verdict::later)?
     } else {
@@ -182,7 +182,7 @@ async fn from_stream(shared: &Shared, lease: &Lease, id: Uuid) -> Result<Opened,
         Some(place) => match place.first(&shared.store).await.map_err(Verdict::later)? {
             Some(first) if first.seq < place.seq && first.is_retrying => {
                 // It looks again at a moment of its own, and whoever is behind it must not look first.
-                place.take(&shared.store, true).await.map_err(Verdict::later)?;
+                place.wait(&shared.store).await.map_err(Verdict::later)?;
                 return Err(Verdict::Snooze(
                     TURN,
                     Reason::new("not_its_turn", "an earlier message of its key is retrying"),

@@ -65,7 +65,7 @@ pub(super) async fn open(shared: &Shared, lease: &Lease) -> Result<Opened, Verdi
     }
     let counted_as = ids::derive(id, &format!("redo/{}", letter.replays));
     let tried = if before::comes_again(shared, lease, counted_as).await? {
-        attempts::tried(&shared.store, &shared.name, counted_as)
+        attempts::tried(&shared.store, &shared.name, counted_as, lease.deliveries)
             .await
             .map_err(Verdict::later)?
     } else {

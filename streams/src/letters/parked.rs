@@ -106,6 +106,20 @@ impl Place {
         }
     }
 
+    /// Has the later ones wait for this one, which waits itself and has perhaps done so before.
+    pub(crate) async fn wait(&self, store: &Store) -> Result<(), StoreError> {
+        let mut rows = store
+            .db()
+            .query("SELECT VALUE is_retrying FROM ONLY $row")
+            .bind(("row", self.row()))
+            .await?;
+        let waits: Option<bool> = rows.take(0)?;
+        match waits {
+            Some(_) => Ok(()),
+            None => self.take(store, true).await,
+        }
+    }
+
     /// Puts this one behind the first. False if there is none before it any more.
     pub(crate) async fn follow(&self, store: &Store) -> Result<bool, StoreError> {
         const TEXT: &str = "{

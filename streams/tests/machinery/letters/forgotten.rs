@@ -146,11 +146,27 @@ async fn what_a_pointer_points_to_is_asked_of_the_leader() {
     running.stop(Duration::from_secs(5)).await;
 }
 
-/// Holds a run back until it is let go.
+/// Holds runs back until they are let go.
 struct Frozen {
     inner: Arc<dyn Handler>,
     came: tokio::sync::Semaphore,
     let_go: tokio::sync::Semaphore,
+}
+
+impl Frozen {
+    fn wrap(lane: &mut Lane) -> Arc<Self> {
+        let frozen = Arc::new(Self {
+            inner: Arc::clone(&lane.handler),
+            came: tokio::sync::Semaphore::new(0),
+            let_go: tokio::sync::Semaphore::new(0),
+        });
+        lane.handler = Arc::clone(&frozen) as Arc<dyn Handler>;
+        frozen
+    }
+
+    async fn has_come(&self) {
+        self.came.acquire().await.unwrap().forget();
+    }
 }
 
 impl Handler for Frozen {
@@ -162,6 +178,75 @@ impl Handler for Frozen {
         }
         .boxed()
     }
+}
+
+/// Who asks for nothing at the moment when a consumer goes is not told that it does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_with_its_hands_full_notices_that_the_consumer_began_anew() {
+    let world = World::new(&[]).await;
+    let broken = Arc::new(Broken::default());
+    broken.poisons([2]);
+    let mut lane = deciding(&world);
+    lane.policy.concurrency = 1;
+    let consumer = lane.consumers().swap_remove(0);
+    let frozen = Frozen::wrap(&mut lane);
+    let full = start(&world, lane).await;
+    toys::put(&world.commands, id(1), id(1), 5).await;
+    frozen.has_come().await;
+    // The other one has nothing before it, and so takes what comes for new.
+    let other = start(&world, faulty(deciding(&world), &broken)).await;
+    toys::put(&world.commands, id(2), id(2), 5).await;
+    becomes(&world, 2, State::Dead).await;
+    other.stop(Duration::from_secs(5)).await;
+
+    begin_anew(&world, &consumer).await;
+    toys::put(&world.commands, id(3), id(3), 5).await;
+    frozen.let_go.add_permits(10);
+    until("all are settled", async || world.unsettled(COMMANDS, CMD).await == 0).await;
+    assert_eq!((sum(&world, 1).await, sum(&world, 3).await), (5, 5));
+    assert_eq!(sum(&world, 2).await, 0, "it lies in the dead letters");
+    full.stop(Duration::from_secs(5)).await;
+}
+
+/// A letter that is closed keeps its event from happening, as long as that may be delivered again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_letter_of_an_event_stays_until_its_lane_is_settled_beyond_it() {
+    let world = World::new(&[]).await;
+    let (broken, diary) = (Arc::new(Broken::default()), Arc::new(Diary::default()));
+    broken.poisons([2]);
+    let mut lane = flow(&diary);
+    let frozen = Frozen::wrap(&mut lane);
+    let running = start(&world, faulty(lane, &broken)).await;
+    tell(&world, 1, 1).await;
+    frozen.has_come().await;
+    tell(&world, 2, 2).await;
+    becomes(&world, 2, State::Dead).await;
+    let because = Because::new("nobody wants it").unwrap();
+    letters(&world)
+        .discard(&everything(), "operator:mina", &because)
+        .await
+        .unwrap();
+    until("its lane knows", async || {
+        world.unsettled(DEAD, &format!("redo-{FLOW}")).await == 0
+    })
+    .await;
+    let tomorrow = maru_streams::intention::Clock::from_fn(|| {
+        maru_streams::intention::Clock::system().now() + jiff::SignedDuration::from_hours(25)
+    });
+    let old = Letters::new(world.nats.clone(), world.store.clone(), tomorrow);
+    let purge = async || old.purge_closed(Duration::from_secs(24 * 3600)).await.unwrap();
+    assert_eq!(
+        purge().await,
+        0,
+        "the first is not settled, and everything after it may come again"
+    );
+    frozen.let_go.add_permits(1);
+    until("all are settled", async || world.unsettled(EVENTS, FLOW).await == 0).await;
+    running.stop(Duration::from_secs(5)).await;
+    // A lane notes how far it is settled when it starts, and from time to time.
+    let running = start(&world, flow(&diary)).await;
+    until("it goes", async || purge().await == 3).await;
+    running.stop(Duration::from_secs(5)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -177,14 +262,9 @@ async fn a_replay_that_somebody_else_brought_to_another_end_tidies_nothing_up() 
     replay(&world, &everything()).await;
 
     let mut lane = deciding(&world);
-    let frozen = Arc::new(Frozen {
-        inner: lane.handler,
-        came: tokio::sync::Semaphore::new(0),
-        let_go: tokio::sync::Semaphore::new(0),
-    });
-    lane.handler = Arc::clone(&frozen) as Arc<dyn Handler>;
+    let frozen = Frozen::wrap(&mut lane);
     let running = lane.start(&world.engine);
-    frozen.came.acquire().await.unwrap().forget();
+    frozen.has_come().await;
     // Meanwhile another process has the pointer, and fails for good.
     let mut other = letter(&world, 1).await.unwrap();
     assert_eq!(other.state, State::Replaying);
