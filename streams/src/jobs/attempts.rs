@@ -125,3 +125,33 @@ pub(super) async fn note(store: &Store, lane: &str, message: Uuid, nth: u32, rea
         other => Err(other.into()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The database may have committed what it was asked, and still not have said so; then it is asked again.
+    #[tokio::test]
+    async fn a_run_that_is_written_down_twice_is_one_run() {
+        let store = Store::open("mem://", None).await.unwrap();
+        let (new, old) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        for (id, deliveries, unheard) in [(new, 1, [0, 1, 2]), (old, 2, [1, 2, 3])] {
+            for expected in unheard {
+                let before = tried(&store, "x", id, deliveries).await.unwrap();
+                assert!(before.comes_again && !before.is_culprit());
+                for _ in 0..2 {
+                    begin(&store, "x", id, before).await.unwrap();
+                }
+                let after = tried(&store, "x", id, deliveries).await.unwrap();
+                assert_eq!(after.starts, Some(expected));
+            }
+        }
+        heard(&store, "x", old).await.unwrap();
+        assert!(!tried(&store, "x", old, 2).await.unwrap().is_suspect());
+        assert!(tried(&store, "x", new, 1).await.unwrap().is_suspect());
+        let mut known = all(&store, "x").await.unwrap();
+        known.sort_unstable();
+        assert_eq!(known, [new, old]);
+        assert!(all(&store, "y").await.unwrap().is_empty());
+    }
+}
