@@ -23,7 +23,7 @@ use maru_streams::durability::Durability;
 use maru_streams::publish::{Outgoing, PublishError};
 use maru_streams::spans::trace_id;
 use maru_streams::subject::{Subject, kind_of};
-use maru_streams::write::inbox::sent;
+use maru_streams::write::inbox::{sent, sent_before};
 use serde::Serialize;
 use tokio::time::Instant;
 use utoipa::ToSchema;
@@ -271,7 +271,7 @@ impl Door {
         {
             return Err(busy);
         }
-        let wait = self.outcomes.prepare(C::CONTEXT, order.id);
+        let wait = self.outcomes.prepare(C::CONTEXT, order.id, order.fingerprint.clone());
         let envelope = Envelope {
             id: order.id,
             kind: kind_of(C::CONTEXT, command.kind()),
@@ -300,7 +300,7 @@ impl Door {
             .map_err(|error| not_taken(&error))?;
         if published.already {
             // Somebody sent this key before. If it was for something else, this is no repeat.
-            let first = sent(&self.nats, order.id).await.map_err(Problem::unavailable)?;
+            let first = sent_before(&self.nats, order.id).await.map_err(Problem::unavailable)?;
             if first.is_some_and(|first| first.fingerprint != order.fingerprint) {
                 return Err(KEY_REUSED.into());
             }
@@ -317,6 +317,10 @@ impl Door {
             durability: self.durability,
         };
         if order.wants.is_async {
+            // The stream forgets a key sooner than the inbox does.
+            if order.wants.key.is_some() && wait.is_for_something_else().await {
+                return Err(KEY_REUSED.into());
+            }
             return Ok(taken);
         }
         let Some(outcome) = wait.outcome(until, published.already).await else {

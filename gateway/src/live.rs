@@ -1,8 +1,8 @@
 //! What happens to one's own things, as it happens: server-sent events at `/v1/live`.
 //!
 //! The id of an event is its sequence in EVENTS, so a browser that was away says `Last-Event-ID` and
-//! gets what it missed. Everybody who is connected shares one reading of the stream; only who catches
-//! up reads on their own.
+//! gets what it missed. Everybody who is connected shares one reading of the stream; who catches up reads
+//! on their own, up to where the stream was when they came.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::{Stream, StreamExt, stream};
 use maru_schemas::ids::MemberId;
 use maru_streams::nats::Nats;
-use maru_streams::tail::{self, Passing};
+use maru_streams::tail::{self, Passing, TailError};
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
@@ -25,6 +25,9 @@ use crate::problem::{BAD_REQUEST, Problem, UNAVAILABLE};
 const BACKLOG: usize = 1024;
 /// How many events we read again for one who comes back; beyond, they begin from now.
 const FURTHEST_BACK: u64 = 100_000;
+
+/// How soon following is tried again.
+const AGAIN: Duration = Duration::from_millis(250);
 
 /// What passes by, for everybody connected.
 pub struct Live {
@@ -38,8 +41,14 @@ impl Live {
         let (passing, _) = broadcast::channel(BACKLOG);
         let sender = passing.clone();
         tokio::spawn(async move {
-            let mut last = None;
             let following = async {
+                // From here on none is left out, however often it breaks.
+                let mut last = loop {
+                    match tail::last_sequence(&nats).await {
+                        Ok(last) => break Some(last),
+                        Err(_) => tokio::time::sleep(AGAIN).await,
+                    }
+                };
                 loop {
                     if let Ok(events) = tail::events(&nats, last).await {
                         let mut events = std::pin::pin!(events);
@@ -49,7 +58,7 @@ impl Live {
                             let _ = sender.send(Arc::new(event));
                         }
                     }
-                    tokio::time::sleep(Duration::from_millis(250)).await;
+                    tokio::time::sleep(AGAIN).await;
                 }
             };
             stop.run_until_cancelled(following).await;
@@ -87,22 +96,22 @@ pub async fn stream(door: &Arc<Door>, member: MemberId, headers: &HeaderMap) -> 
         .id(last.unwrap_or(newest).to_string())
         .retry(Duration::from_secs(2))
         .data("{}");
-    let events = match last {
+    // Who follows the stream for all may not have come as far yet as `hello` said.
+    let live = broadcasts(live)
+        .filter(move |event| std::future::ready(event.seq > newest))
+        .map(Some);
+    let events = match last.filter(|last| *last < newest) {
         Some(last) => {
-            let events = tail::events(&door.nats, Some(last))
-                .await
-                .map_err(Problem::unavailable)?;
-            events
-                .take_while(|event| std::future::ready(event.is_ok()))
-                .filter_map(move |event| std::future::ready(event.ok().and_then(|event| told(member, &event))))
+            let events = tail::events(&door.nats, Some(last)).await;
+            missed(events.map_err(Problem::unavailable)?, newest)
+                .chain(live)
                 .boxed()
         }
-        // Who follows the stream for all may not have come as far yet as `hello` said.
-        None => broadcasts(live)
-            .filter(move |event| std::future::ready(event.seq > newest))
-            .filter_map(move |event| std::future::ready(told(member, &event)))
-            .boxed(),
+        None => live.boxed(),
     };
+    let events = events
+        .take_while(|event| std::future::ready(event.is_some()))
+        .filter_map(move |event| std::future::ready(event.and_then(|event| told(member, &event))));
     let stopped = door.stop.clone().cancelled_owned();
     let open = Counted::new(metrics::gauge!("maru_http_live_streams", "route" => "/v1/live"));
     let stream = stream::once(std::future::ready(hello))
@@ -127,6 +136,25 @@ fn broadcasts(live: broadcast::Receiver<Arc<Passing>>) -> impl Stream<Item = Arc
         let event = live.recv().await.ok()?;
         Some((event, live))
     })
+}
+
+/// What was missed, up to where the stream was; then the reading is over. None if it broke: what follows must not
+/// be shown to who lacks what came before.
+fn missed(
+    events: impl Stream<Item = Result<Passing, TailError>> + Send,
+    newest: u64,
+) -> impl Stream<Item = Option<Arc<Passing>>> + Send {
+    let reading = (Box::pin(events), false);
+    let up_to = stream::unfold(reading, move |(mut events, is_over)| async move {
+        if is_over {
+            return None;
+        }
+        let event = events.next().await.and_then(Result::ok).map(Arc::new);
+        let is_over = event.as_ref().is_none_or(|event| event.seq >= newest);
+        Some((event, (events, is_over)))
+    });
+    // The last one of them may be nobody's; whatever ends the reading then comes from the others, too.
+    up_to.filter(move |event| std::future::ready(event.as_ref().is_none_or(|event| event.seq <= newest)))
 }
 
 /// The event as its owner gets it; None for everybody else.

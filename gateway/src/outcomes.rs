@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use maru_schemas::outcome::Outcome;
 use maru_streams::nats::Nats;
 use maru_streams::store::Store;
-use maru_streams::write::inbox::last_word;
+use maru_streams::write::inbox::{handled, key_reused, last_word};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -38,6 +38,8 @@ pub struct Outcomes {
 pub struct Wait {
     command: Uuid,
     context: &'static str,
+    /// What is asked, as a keyed hash.
+    fingerprint: Option<String>,
     told: watch::Receiver<Option<Outcome>>,
     waiting: Waiting,
     store: Store,
@@ -88,7 +90,7 @@ impl Outcomes {
 
     /// Prepares to wait for a command. Several may wait for the same one.
     #[must_use]
-    pub fn prepare(&self, context: &'static str, command: Uuid) -> Wait {
+    pub fn prepare(&self, context: &'static str, command: Uuid, fingerprint: Option<String>) -> Wait {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let told = waiting
             .entry(command)
@@ -97,6 +99,7 @@ impl Outcomes {
         Wait {
             command,
             context,
+            fingerprint,
             told,
             waiting: Arc::clone(&self.waiting),
             store: self.store.clone(),
@@ -105,6 +108,16 @@ impl Outcomes {
 }
 
 impl Wait {
+    /// Whether something else was asked under this id before, as far as the inbox knows; for who does not wait.
+    pub async fn is_for_something_else(&self) -> bool {
+        let look = handled(&self.store, self.context, self.command);
+        match tokio::time::timeout(LAST_LOOK, look).await {
+            Ok(Ok(row)) => row.is_some_and(|row| row.fingerprint != self.fingerprint),
+            // Whoever handles it says so, too.
+            Ok(Err(_)) | Err(_) => false,
+        }
+    }
+
     /// Waits until there is a last word or the time is up. `again`: the command was sent before, so its
     /// last word may be in the inbox already.
     ///
@@ -120,6 +133,7 @@ impl Wait {
             let look_within = until.max(Instant::now() + LAST_LOOK);
             let look = last_word(&self.store, self.context, self.command);
             match tokio::time::timeout_at(look_within, look).await {
+                Ok(Ok(Some(row))) if row.fingerprint != self.fingerprint => return Some(key_reused()),
                 Ok(Ok(Some(row))) => return Some(row.outcome),
                 Ok(Ok(None)) | Err(_) => {}
                 Ok(Err(error)) => tracing::warn!(%error, "an outcome could not be looked up"),

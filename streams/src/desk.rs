@@ -147,7 +147,9 @@ impl Desk {
             }
         };
         while let Some(Some(question)) = stop.run_until_cancelled(questions.next()).await {
-            tokio::spawn(answer(self.clone(), nats.clone(), question));
+            let (answering, stop) = (answer(self.clone(), nats.clone(), question), stop.clone());
+            // What it works on ends with the process: it may hold the database open, or wait for ever.
+            tokio::spawn(async move { stop.run_until_cancelled(answering).await });
         }
     }
 }

@@ -6,6 +6,8 @@
 use std::time::Duration;
 
 use async_nats::jetstream;
+use async_nats::jetstream::message::StreamMessage;
+use async_nats::jetstream::stream::{RawMessageError, RawMessageErrorKind};
 use async_nats::{ConnectOptions, Event, ServerAddr, connection::State};
 use tokio::sync::watch;
 
@@ -50,6 +52,21 @@ fn signed_in(url: &str) -> ConnectOptions {
         Some((user, password)) => ConnectOptions::with_user_and_password(user, password),
         // What is wrong with an address is said by whoever connects to it.
         None => ConnectOptions::new(),
+    }
+}
+
+/// The newest message under a subject, which may have wildcards, as the stream's leader knows it. A direct read may
+/// be answered by a replica that is a moment behind; that is for where a moment does not matter.
+///
+/// # Errors
+/// When the leader does not answer.
+pub(crate) async fn latest(nats: &Nats, stream: &str, subject: &str) -> Result<Option<StreamMessage>, RawMessageError> {
+    let stream = nats.jetstream().get_stream_no_info(stream).await;
+    let stream = stream.map_err(|error| RawMessageError::with_source(RawMessageErrorKind::Other, error))?;
+    match stream.get_last_raw_message_by_subject(subject).await {
+        Ok(message) => Ok(Some(message)),
+        Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

@@ -1,6 +1,8 @@
 //! A request that is sent again has one effect and one answer.
 
 use futures_util::future::join_all;
+use maru_streams::nats::Nats;
+use maru_streams::topology::COMMANDS;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -227,4 +229,30 @@ async fn who_does_not_wait_is_told_where_to_ask() {
         .is(201);
     assert_eq!(waited.header("preference-applied"), Some("wait=10"));
     house.ends_well().await;
+}
+
+/// A day later the stream has forgotten the command, and only the database knows what was asked.
+#[tokio::test]
+async fn another_body_under_a_key_that_only_the_database_remembers_is_refused_too() {
+    let house = House::new().await;
+    let mina = house.author("mina").await;
+    let one = json!({ "title": "One" });
+    mina.send(Method::POST, "/v1/books", &key("k"), Some(one.clone()))
+        .await
+        .is(201);
+    let url = maru_streams::server::running(&house.data().join("nats")).expect("ports");
+    let nats = Nats::connect(&url.expect("it runs"), "test")
+        .await
+        .expect("a connection");
+    let commands = nats.jetstream().get_stream(COMMANDS).await.expect("a stream");
+    commands.purge().filter("cmd.books.>").await.expect("it is purged");
+
+    let asked = async |headers: &[(&str, &str)], body: &Value| {
+        mina.send(Method::POST, "/v1/books", headers, Some(body.clone())).await
+    };
+    let two = json!({ "title": "Two" });
+    for headers in [&key("k")[..], &[("idempotency-key", "k"), ("prefer", "respond-async")]] {
+        asked(headers, &two).await.refused_as(422, "IDEMPOTENCY_KEY_REUSED");
+    }
+    asked(&key("k"), &one).await.is(201);
 }

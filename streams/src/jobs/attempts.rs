@@ -9,7 +9,7 @@
 use serde::Deserialize;
 use uuid::Uuid;
 
-use crate::store::{Key, Part, Store, StoreError, Tx, retry};
+use crate::store::{Key, Part, Store, StoreError, Tx, range, retry};
 
 /// So many unheard-of runs make a message a suspect.
 const SUSPECT_FROM: u32 = 3;
@@ -28,6 +28,9 @@ pub(super) struct Tried {
     /// Whether it was there before, so that its runs are written down.
     #[serde(skip)]
     pub(super) comes_again: bool,
+    /// Whether it may never have run: nothing is known of it, and the server does not remember it either.
+    #[serde(skip)]
+    may_be_new: bool,
 }
 
 impl Tried {
@@ -55,7 +58,7 @@ fn key(lane: &str, message: Uuid) -> Key {
 }
 
 /// What is known of a message that comes again.
-pub(super) async fn tried(store: &Store, lane: &str, message: Uuid) -> Result<Tried, StoreError> {
+pub(super) async fn tried(store: &Store, lane: &str, message: Uuid, deliveries: u64) -> Result<Tried, StoreError> {
     let mut rows = store
         .db()
         .query("SELECT failures, starts, alone FROM ONLY $id")
@@ -67,11 +70,12 @@ pub(super) async fn tried(store: &Store, lane: &str, message: Uuid) -> Result<Tr
         .transpose()?;
     Ok(Tried {
         comes_again: true,
+        may_be_new: tried.is_none() && deliveries <= 1,
         ..tried.unwrap_or_default()
     })
 }
 
-async fn set(store: &Store, lane: &str, message: Uuid, what: &'static str) -> Result<(), StoreError> {
+async fn set(store: &Store, lane: &str, message: Uuid, what: &str) -> Result<(), StoreError> {
     let text = format!("UPSERT $id SET failures = failures ?? 0, reason = reason ?? '', {what} RETURN NONE");
     let id = key(lane, message).record();
     let run = || store.db().query(text.clone()).bind(("id", id.clone())).into_future();
@@ -81,14 +85,23 @@ async fn set(store: &Store, lane: &str, message: Uuid, what: &'static str) -> Re
     }
 }
 
-/// A message that comes again is about to run, alone or in company.
-pub(super) async fn begin(store: &Store, lane: &str, message: Uuid, alone: bool) -> Result<(), StoreError> {
-    let what = if alone {
-        "starts = (starts ?? 0) + 1, alone = true"
-    } else {
-        "starts = (starts ?? 0) + 1"
-    };
-    set(store, lane, message, what).await
+/// The messages of a lane of which something is known.
+pub(super) async fn all(store: &Store, lane: &str) -> Result<Vec<Uuid>, StoreError> {
+    let mut rows = store
+        .db()
+        .query("SELECT VALUE record::id(id)[1] FROM $all")
+        .bind(("all", range("attempts", &[Part::from(lane)], &[])))
+        .await?;
+    let rows: Vec<String> = rows.take(0)?;
+    Ok(rows.iter().filter_map(|id| Uuid::parse_str(id).ok()).collect())
+}
+
+/// A message that comes again is about to run, alone or in company. Of one that may be new this is the first run,
+/// which is not counted. Writing the number, not adding to it, so that a repeat changes nothing.
+pub(super) async fn begin(store: &Store, lane: &str, message: Uuid, tried: Tried) -> Result<(), StoreError> {
+    let nth = tried.starts.unwrap_or_default() + u32::from(!tried.may_be_new);
+    let alone = if tried.is_suspect() { ", alone = true" } else { "" };
+    set(store, lane, message, &format!("starts = {nth}{alone}")).await
 }
 
 /// Its run was heard of, and was no failure of its own.
@@ -110,5 +123,35 @@ pub(super) async fn note(store: &Store, lane: &str, message: Uuid, nth: u32, rea
     match retry(run).await? {
         Tx::Done(_) => Ok(()),
         other => Err(other.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The database may have committed what it was asked, and still not have said so; then it is asked again.
+    #[tokio::test]
+    async fn a_run_that_is_written_down_twice_is_one_run() {
+        let store = Store::open("mem://", None).await.unwrap();
+        let (new, old) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        for (id, deliveries, unheard) in [(new, 1, [0, 1, 2]), (old, 2, [1, 2, 3])] {
+            for expected in unheard {
+                let before = tried(&store, "x", id, deliveries).await.unwrap();
+                assert!(before.comes_again && !before.is_culprit());
+                for _ in 0..2 {
+                    begin(&store, "x", id, before).await.unwrap();
+                }
+                let after = tried(&store, "x", id, deliveries).await.unwrap();
+                assert_eq!(after.starts, Some(expected));
+            }
+        }
+        heard(&store, "x", old).await.unwrap();
+        assert!(!tried(&store, "x", old, 2).await.unwrap().is_suspect());
+        assert!(tried(&store, "x", new, 1).await.unwrap().is_suspect());
+        let mut known = all(&store, "x").await.unwrap();
+        known.sort_unstable();
+        assert_eq!(known, [new, old]);
+        assert!(all(&store, "y").await.unwrap().is_empty());
     }
 }

@@ -15,12 +15,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_nats::jetstream::stream::RawMessageError;
+use uuid::Uuid;
+
 use super::dead::carried;
 use super::lane::Shared;
 use super::lease::{Lease, member};
+use super::policy::LONGEST;
 use super::settle;
+use crate::nats::latest;
 use crate::publish::Outgoing;
 use crate::subject::Subject;
+use crate::topology::JOBS;
 
 /// How long a message waits that cannot be set aside.
 const INSTEAD: Duration = Duration::from_secs(30);
@@ -59,6 +65,26 @@ pub(super) async fn hold(shared: &Shared, lease: &Lease) {
     } else {
         settle::nak(&shared.held.nats, lease, INSTEAD).await;
     }
+}
+
+/// Whether a job that comes again lies further on already: whoever moved it died before it was taken off this place.
+/// Wherever a job goes on, it is stored anew, so the newest place counts.
+pub(super) async fn has_moved(shared: &Shared, lease: &Lease, kind: &str, id: Uuid) -> Result<bool, RawMessageError> {
+    let policy = &shared.held.policy;
+    let (at_the_back, aside) = (policy.fair || policy.metered, policy.metered);
+    let places = [
+        (at_the_back, format!("late.{kind}.v1.{id}")),
+        (at_the_back, format!("late.{kind}.v1.{id}.*")),
+        (aside, format!("held.{kind}.*.v1.{id}.*")),
+        (policy.longest_retry > LONGEST, format!("job.{kind}.v1.{id}.*")),
+    ];
+    for (_, place) in places.iter().filter(|(is_one, _)| *is_one && shared.stream == JOBS) {
+        let newest = latest(&shared.held.nats, JOBS, place).await?;
+        if newest.is_some_and(|newest| newest.sequence > lease.ticket.0) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 async fn store(shared: &Shared, lease: &Lease, subject: String) -> bool {

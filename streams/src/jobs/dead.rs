@@ -66,6 +66,8 @@ pub(super) async fn bury(shared: &Shared, lease: &Lease, opened: &Opened, reason
     }
     if let Some(place) = &opened.place {
         if is_behind && !place.follow(&shared.store).await.map_err(away)? {
+            // It runs when it comes again; the later ones wait for that.
+            place.take(&shared.store, true).await.map_err(away)?;
             return Err(Reason::new("nobody_before", "what it was to wait for is settled"));
         }
         if !is_behind {

@@ -11,8 +11,9 @@ use std::time::Duration;
 use async_nats::jetstream::consumer::Info;
 
 use super::lane::Shared;
+use crate::letters::parked::drop_settled;
 use crate::store::{Key, Part, Store, StoreError, Tx, retry};
-use crate::topology::{self, TopologyError};
+use crate::topology::{self, EVENTS, TopologyError};
 
 /// Looking more often costs the server more than it tells us.
 const LOOK_EVERY: Duration = Duration::from_secs(15);
@@ -91,6 +92,11 @@ pub(super) async fn listen(shared: Arc<Shared>) {
             }
         };
         keep_floors(&shared, &info).await;
+        if own.stream == EVENTS
+            && let Err(error) = drop_settled(&shared.store, &shared.name, info.ack_floor.stream_sequence).await
+        {
+            tracing::debug!(lane = %shared.name, %error, "who waits without a reason could not be looked for");
+        }
         let advice = ear.look(Look::at(&info, shared.held.free(0) > 0));
         metrics::gauge!("maru_lane_deaf", "lane" => shared.name.clone()).set(f64::from(u8::from(ear.is_deaf())));
         match advice {
@@ -143,7 +149,7 @@ pub(super) async fn make_anew(shared: &Shared, source: usize, in_any_case: bool)
             other => return other.map(|_| ()),
         }
     }
-    let floor = floor(&shared.store, &consumer.name)
+    let floor = settled_up_to(&shared.store, &consumer.name)
         .await
         .map_err(|error| TopologyError::new("read how far the lane is settled", &error))?;
     topology::make_anew(nats, consumer, floor + 1).await?;
@@ -158,7 +164,7 @@ fn key(lane: &str) -> Key {
 }
 
 /// Up to which sequence everything is settled, as far as it was noted.
-async fn floor(store: &Store, lane: &str) -> Result<u64, StoreError> {
+pub(crate) async fn settled_up_to(store: &Store, lane: &str) -> Result<u64, StoreError> {
     let mut rows = store
         .db()
         .query("SELECT VALUE seq FROM ONLY $id")
@@ -170,7 +176,7 @@ async fn floor(store: &Store, lane: &str) -> Result<u64, StoreError> {
 
 /// A server that died may know less than it did; what was settled stays settled.
 async fn keep_floor(store: &Store, lane: &str, seq: u64) -> Result<(), StoreError> {
-    if floor(store, lane).await? >= seq {
+    if settled_up_to(store, lane).await? >= seq {
         return Ok(());
     }
     let run = || {

@@ -5,7 +5,7 @@
 //! leaky bucket (GCRA): a row holds the moment at which what was let through is paid off, a run moves it on
 //! by its share, and may not move it further ahead than a burst.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use surrealdb::types::{RecordId, SurrealValue};
@@ -35,18 +35,15 @@ pub(super) enum Gate {
 /// dropped, and some seconds after its holder died.
 pub(super) async fn place(leases: &Leases, lane: &str, across: u32) -> Result<Option<Lease>, StoreError> {
     let name = format!("slot/{lane}");
-    let looking = async {
-        loop {
-            if let Some(place) = leases.many(&name, across).await? {
-                return Ok(place);
-            }
-            tokio::time::sleep(LOOK_EVERY.mul_f64(rand::random_range(0.5..1.5))).await;
+    let until = Instant::now() + PATIENCE;
+    // A try is never broken off: the database may have given a place by then, which nobody would give back.
+    while Instant::now() < until {
+        if let Some(place) = leases.many(&name, across).await? {
+            return Ok(Some(place));
         }
-    };
-    match tokio::time::timeout(PATIENCE, looking).await {
-        Ok(place) => place.map(Some),
-        Err(_) => Ok(None),
+        tokio::time::sleep(LOOK_EVERY.mul_f64(rand::random_range(0.5..1.5))).await;
     }
+    Ok(None)
 }
 
 #[derive(Clone, SurrealValue)]

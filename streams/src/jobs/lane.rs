@@ -16,13 +16,14 @@ use tokio::task::{AbortHandle, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use super::backend::{AbortOnDrop, Leases, Runner};
+use super::before::Before;
 use super::delivery::Handler;
 use super::health::Health;
 use super::lease::Held;
 use super::policy::Policy;
 use super::session::{Next, Session, SessionError};
 use super::turns::Rank;
-use super::{back, ear, settle};
+use super::{back, before, ear, settle};
 use crate::intention::Clock;
 use crate::leases;
 use crate::letters::Letters;
@@ -94,6 +95,8 @@ pub(super) struct Shared {
     pub(super) stream: &'static str,
     /// What it pulls from; the first one is its own.
     pub(super) sources: Vec<Consumer>,
+    /// Of each of them: what was there before we listened.
+    pub(super) before: Vec<Before>,
     pub(super) handler: Arc<dyn Handler>,
     pub(super) held: Arc<Held>,
     pub(super) store: Store,
@@ -153,6 +156,7 @@ impl Lane {
             health: engine.health.clone(),
             company: Arc::clone(&engine.company),
             ask_anew: sources.iter().map(|_| Notify::new()).collect(),
+            before: sources.iter().map(|_| Before::default()).collect(),
             sources,
             schedules: engine.schedules.clone(),
             worker: Mutex::default(),
@@ -286,6 +290,10 @@ async fn pull_session(shared: &Arc<Shared>, source: usize, trouble: &mut u32) ->
     let held = &shared.held;
     let Consumer { stream, name, .. } = &shared.sources[source];
     let mut session = Session::open(&held.nats, stream, name, None).await?;
+    match shared.closing.run_until_cancelled(before::begin(shared, source)).await {
+        Some(begun) => begun?,
+        None => return Ok(()),
+    }
     loop {
         let free = held.free(source).saturating_sub(session.outstanding());
         // Not for every single slot: a quarter of them at a time is as quick and far fewer requests.
@@ -319,6 +327,7 @@ fn take(shared: &Arc<Shared>, next: Next, source: usize) {
     };
     match message.info() {
         Ok(info) => {
+            before::hear(shared, source, info.consumer_sequence);
             if let Some(too_much) = shared.held.admit(message.message.clone(), &info, source) {
                 tokio::spawn(back::move_back(Arc::clone(shared), too_much));
             }

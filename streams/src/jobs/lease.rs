@@ -90,7 +90,7 @@ pub(super) struct Lease {
     pub(super) message: async_nats::Message,
     pub(super) ticket: Ticket,
     pub(super) deliveries: u64,
-    source: usize,
+    pub(super) source: usize,
     /// What it is about, if order matters: nothing else about it runs until this is settled.
     key: Option<Uuid>,
     is_started: AtomicBool,
@@ -323,11 +323,6 @@ impl Held {
 }
 
 impl Lease {
-    /// Whether something may be known of it from before: it was delivered before, or waited elsewhere.
-    pub(super) fn comes_again(&self) -> bool {
-        self.deliveries > 1 || self.message.subject.starts_with("late.")
-    }
-
     /// Its handler begins now; until here it waited for its turn.
     pub(super) fn begins(&self) {
         if let Some(running) = lock(&self.held.running).get_mut(&self.ticket) {

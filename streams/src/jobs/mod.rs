@@ -16,6 +16,7 @@
 mod attempts;
 mod back;
 mod backend;
+mod before;
 pub(crate) mod breaker;
 pub mod canary;
 mod dead;
@@ -38,6 +39,7 @@ mod work;
 pub use breaker::Trip;
 pub(crate) use dead::carried;
 pub use delivery::{Delivery, Handler};
+pub(crate) use ear::settled_up_to;
 pub use health::Health;
 pub(crate) use lane::consumers;
 pub use lane::{Engine, Lane, Running};

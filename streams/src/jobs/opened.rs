@@ -16,10 +16,10 @@ use super::lane::Shared;
 use super::lease::Lease;
 use super::policy::LONGEST;
 use super::verdict::{Reason, Verdict};
-use super::{attempts, redo};
+use super::{attempts, back, before, redo};
 use crate::batches::batch_of;
 use crate::letters::Found;
-use crate::letters::parked::Place;
+use crate::letters::parked::{Foremost, Place};
 use crate::subject::Subject;
 use crate::topology::EVENTS;
 
@@ -98,17 +98,23 @@ impl Opened {
         self.move_up(shared).await
     }
 
+    /// Has the later ones of its key wait for it while it waits itself. One that is a letter has its place.
+    pub(super) async fn keep_place(&self, shared: &Shared) {
+        if let Some(place) = self
+            .place
+            .as_ref()
+            .filter(|_| self.letter.is_none() && self.delivery().is_some())
+            && let Err(error) = place.take(&shared.store, true).await
+        {
+            // The later ones cannot look whether it is their turn either, as long as the database is away.
+            tracing::warn!(%error, "later messages of its key may overtake it");
+        }
+    }
+
     /// Releases whatever is first of its key, if that is a letter that only waited.
     pub(super) async fn move_up(&self, shared: &Shared) -> Result<(), Reason> {
         let Some(place) = &self.place else { return Ok(()) };
-        let Some(first) = place.first(&shared.store).await.map_err(away)? else {
-            return Ok(());
-        };
-        if first.is_retrying {
-            return Ok(());
-        }
-        let found = shared.letters.newest(&shared.name, first.message).await.map_err(away)?;
-        if let Some(found) = found {
+        if let Some(Foremost::Letter(found)) = shared.letters.foremost(place).await.map_err(away)? {
             shared.letters.release(&found, self.batch).await.map_err(away)?;
         }
         Ok(())
@@ -132,7 +138,7 @@ pub(super) async fn open(shared: &Shared, lease: &Lease) -> Opened {
 async fn from_stream(shared: &Shared, lease: &Lease, id: Uuid) -> Result<Opened, Verdict> {
     let batch = batch_of(lease.message.headers.as_ref());
     // Only what comes again can have become a letter before; then nothing but a replay may run it.
-    let comes_again = lease.comes_again();
+    let comes_again = before::comes_again(shared, lease, id).await?;
     if comes_again && let Some(found) = shared.letters.newest(&shared.name, id).await.map_err(Verdict::later)? {
         let opened = Opened {
             place: place(shared, found.letter.key, lease.ticket.0, id),
@@ -149,6 +155,9 @@ async fn from_stream(shared: &Shared, lease: &Lease, id: Uuid) -> Result<Opened,
     let envelope = Envelope::read(|name| headers?.get(name).map(|value| value.as_str()))
         .map_err(|error| Verdict::Poison(Reason::from_error("undecodable", &error)))?;
     let (kind, before) = as_job(&lease.message.subject).unwrap_or_default();
+    if comes_again && back::has_moved(shared, lease, kind, id).await.map_err(Verdict::later)? {
+        return Err(Verdict::Already);
+    }
     if comes_again && shared.held.policy.longest_retry > LONGEST {
         let waiting = shared.schedules.waiting(kind, id).await;
         // Whoever had it before us died between storing its schedule and settling it.
@@ -161,7 +170,7 @@ async fn from_stream(shared: &Shared, lease: &Lease, id: Uuid) -> Result<Opened,
     }
     // The first delivery is the first attempt; only a later one has anything to look up.
     let tried = if comes_again || before > 0 {
-        attempts::tried(&shared.store, &shared.name, id)
+        attempts::tried(&shared.store, &shared.name, id, lease.deliveries)
             .await
             .map_err(Verdict::later)?
     } else {
@@ -172,6 +181,8 @@ async fn from_stream(shared: &Shared, lease: &Lease, id: Uuid) -> Result<Opened,
     let (is_awaited, is_behind) = match &place {
         Some(place) => match place.first(&shared.store).await.map_err(Verdict::later)? {
             Some(first) if first.seq < place.seq && first.is_retrying => {
+                // It looks again at a moment of its own, and whoever is behind it must not look first.
+                place.wait(&shared.store).await.map_err(Verdict::later)?;
                 return Err(Verdict::Snooze(
                     TURN,
                     Reason::new("not_its_turn", "an earlier message of its key is retrying"),

@@ -4,12 +4,14 @@
 //! Everything here may happen twice, and a crash may come anywhere: the letter says how far it got.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use maru_schemas::envelope::Envelope;
 use maru_schemas::ids;
 use maru_schemas::letters::{State, What};
 
 use super::attempts::{self, Tried};
+use super::before;
 use super::dead::away;
 use super::delivery::Delivery;
 use super::lane::Shared;
@@ -19,6 +21,9 @@ use super::verdict::{Reason, Verdict};
 use crate::batches::batch_of;
 use crate::letters::{Found, came_in};
 use crate::subject::Subject;
+
+/// How soon a letter is read again that is older than its pointer.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Takes up what a pointer points to.
 pub(super) async fn open(shared: &Shared, lease: &Lease) -> Result<Opened, Verdict> {
@@ -49,11 +54,18 @@ pub(super) async fn open(shared: &Shared, lease: &Lease) -> Result<Opened, Verdi
         // Letter and pointer were stored together, one after the other: this pointer means the letter as it
         // stands, or an earlier replay that has come to its end.
         State::Replaying if found.seq + 1 == lease.ticket.0 => {}
+        // Not even the letter that this pointer came with was seen.
+        State::Replaying | State::Dead | State::Behind if found.seq + 1 < lease.ticket.0 => {
+            return Err(Verdict::Snooze(
+                LOOK_AGAIN,
+                Reason::new("letter_too_old", "whoever was asked does not know the newest yet"),
+            ));
+        }
         State::Replaying | State::Dead | State::Behind => return Ok(opened),
     }
     let counted_as = ids::derive(id, &format!("redo/{}", letter.replays));
-    let tried = if lease.deliveries > 1 {
-        attempts::tried(&shared.store, &shared.name, counted_as)
+    let tried = if before::comes_again(shared, lease, counted_as).await? {
+        attempts::tried(&shared.store, &shared.name, counted_as, lease.deliveries)
             .await
             .map_err(Verdict::later)?
     } else {
@@ -108,12 +120,15 @@ pub(super) async fn resolve(
     let entry = shared
         .letters
         .found_out(What::Resolved, refused.unwrap_or(&went_through), attempts);
-    // Where another run of the same replay was quicker, its word counts, and the rest is the same.
-    shared
-        .letters
-        .append(found, State::Resolved, entry)
-        .await
-        .map_err(away)?;
+    let is_ours = shared.letters.append(found, State::Resolved, entry).await;
+    if !is_ours.map_err(away)? {
+        // Another run of the same replay was quicker, and its word counts. The rest is the same only if it
+        // closed the letter, too.
+        let newest = shared.letters.newest(&shared.name, opened.id).await.map_err(away)?;
+        if newest.is_some_and(|newest| newest.letter.state.is_open()) {
+            return Err(Reason::new("somebody_else", "another run brought it to another end"));
+        }
+    }
     tracing::info!(lane = %shared.name, letter = found.letter.number, "a replayed dead letter is resolved");
     tidy(shared, opened).await
 }

@@ -133,7 +133,7 @@ async fn begin(shared: &Shared, lease: &Lease, delivery: &Arc<Delivery>, counted
         tracing::warn!(lane = %shared.name, id = %counted_as, "began again and again and was never heard of: it runs alone now");
         metrics::counter!("maru_lane_quarantined_total", "lane" => shared.name.clone()).increment(1);
     }
-    if let Err(error) = attempts::begin(&shared.store, &shared.name, counted_as, tried.is_suspect()).await {
+    if let Err(error) = attempts::begin(&shared.store, &shared.name, counted_as, tried).await {
         return Verdict::later(error);
     }
     let unheard = Unheard {
@@ -167,8 +167,8 @@ impl Unheard<'_> {
     }
 }
 
-/// Notes it when the database is there again, if this process lives to see it.
-async fn heard_later(store: Store, lane: String, id: Uuid) {
+/// Notes a run that was heard of when the database is there again, if this process lives to see it.
+pub(super) async fn heard_later(store: Store, lane: String, id: Uuid) {
     loop {
         tokio::time::sleep(HEARD_EVERY).await;
         if attempts::heard(&store, &lane, id).await.is_ok() {

@@ -48,6 +48,9 @@ pub enum SessionError {
     /// The subscription could not be made.
     #[error("subscribe: {0}")]
     Subscribe(String),
+    /// How far the stream is could not be learnt.
+    #[error("how far the stream is: {0}")]
+    Begin(String),
     /// The connection was lost and made again; requests on the old one are gone.
     #[error("the connection was made again")]
     Reconnected,

@@ -14,7 +14,7 @@ use super::lane::Shared;
 use super::lease::Lease;
 use super::opened::{Opened, as_job, open};
 use super::policy::{LONGEST, wait_out};
-use super::run::run;
+use super::run::{heard_later, run};
 use super::verdict::{Reason, Verdict};
 use super::{attempts, back, canary, redo, settle};
 use crate::spans;
@@ -117,10 +117,12 @@ async fn conclude(shared: &Shared, lease: &Lease, opened: &Opened, verdict: Verd
         }
         Verdict::Snooze(wait, reason) => {
             tracing::debug!(lane = %shared.name, %reason, "not now");
+            opened.keep_place(shared).await;
             settle::nak(nats, lease, wait).await;
         }
         Verdict::Later(reason) => {
             tracing::warn!(lane = %shared.name, %reason, "waiting until the house is in order");
+            opened.keep_place(shared).await;
             settle::nak(nats, lease, wait_out(lease.deliveries)).await;
         }
         // A letter has its own place to wait, where people see it.
@@ -178,15 +180,15 @@ async fn retry(
         return settle::nak(&shared.held.nats, lease, wait_out(lease.deliveries)).await;
     }
     if let Err(error) = attempts::note(&shared.store, &shared.name, opened.counted_as, attempt, reason.code).await {
-        // Then this attempt counts for nothing, which is the harmless direction.
+        // Then this attempt counts for nothing, which is the harmless direction; but it was heard of.
         tracing::warn!(%error, "an attempt could not be counted");
+        tokio::spawn(heard_later(
+            shared.store.clone(),
+            shared.name.clone(),
+            opened.counted_as,
+        ));
     }
-    if let Some(place) = opened.place.as_ref().filter(|_| opened.letter.is_none())
-        && let Err(error) = place.take(&shared.store, true).await
-    {
-        // The later ones cannot look whether it is their turn either, as long as the database is away.
-        tracing::warn!(%error, "later messages of its key may overtake it");
-    }
+    opened.keep_place(shared).await;
     if job.is_some() {
         settle::ack(&shared.held.nats, lease).await;
     } else {

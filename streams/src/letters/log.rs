@@ -1,5 +1,7 @@
 //! Reading letters and appending to them.
 
+use std::time::Duration;
+
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::stream::DirectGetErrorKind;
@@ -12,7 +14,7 @@ use super::{Found, LANE, LetterError, Letters};
 use crate::batches;
 use crate::jobs::{Next, Reason, Session};
 use crate::lanes::timestamp;
-use crate::nats::Nats;
+use crate::nats::{Nats, latest};
 use crate::publish::{Outgoing, publish_together};
 use crate::subject::Subject;
 use crate::topology::DEAD;
@@ -24,6 +26,9 @@ const ATTEMPTS: &str = "maru-dead-attempts";
 
 /// How many letters are asked for at a time.
 const AT_A_TIME: usize = 500;
+/// When none has come for so long, it is asked whether there are any left; so often in a row, and nobody will say.
+const QUIET: Duration = Duration::from_secs(2);
+const LOOKS: u32 = 15;
 
 /// What stands above a letter.
 pub(super) struct Head<'a> {
@@ -45,7 +50,7 @@ pub(super) fn unreadable(why: impl std::fmt::Display) -> LetterError {
     LetterError::Read(why.to_string())
 }
 
-/// The newest message under a subject, which may have wildcards.
+/// The newest message under a subject, which may have wildcards, as far as any replica knows.
 pub(super) async fn newest_of(nats: &Nats, stream: &str, subject: &str) -> Result<Option<StreamMessage>, LetterError> {
     let stream = nats.jetstream().get_stream_no_info(stream).await.map_err(unreadable)?;
     match stream.direct_get_last_for_subject(subject).await {
@@ -132,10 +137,12 @@ impl Letters {
         }
     }
 
-    /// A letter as it stands now.
+    /// A letter as it stands now. The leader is asked: what follows from a letter must not follow from what it
+    /// was a moment ago.
     pub(crate) async fn newest(&self, lane: &str, id: Uuid) -> Result<Option<Found>, LetterError> {
-        let newest = newest_of(&self.nats, DEAD, &Subject::Dead { lane, id }.to_string()).await?;
+        let newest = latest(&self.nats, DEAD, &Subject::Dead { lane, id }.to_string()).await;
         newest
+            .map_err(unreadable)?
             .map(|message| read(message.sequence, &message.payload))
             .transpose()
     }
@@ -247,40 +254,98 @@ impl Letters {
             .get_stream_no_info(DEAD)
             .await
             .map_err(unreadable)?;
-        let consumer = stream
+        let mut consumer = stream
             .create_consumer(pull::Config {
                 deliver_policy: DeliverPolicy::LastPerSubject,
                 filter_subject: "dead.>".to_owned(),
                 ack_policy: AckPolicy::None,
                 headers_only: matches!(part, Part::Headers),
                 memory_storage: true,
-                inactive_threshold: std::time::Duration::from_secs(30),
+                inactive_threshold: Duration::from_secs(30),
                 ..pull::Config::default()
             })
             .await
             .map_err(unreadable)?;
-        let info = consumer.cached_info();
-        let mut left = usize::try_from(info.num_pending).unwrap_or(usize::MAX);
-        let mut session = Session::open(&self.nats, DEAD, &info.name, None)
-            .await
-            .map_err(unreadable)?;
-        while left > 0 {
+        let name = consumer.cached_info().name.clone();
+        let mut session = Session::open(&self.nats, DEAD, &name, None).await.map_err(unreadable)?;
+        let (mut left, mut looks) = (consumer.cached_info().num_pending, 0);
+        while left > 0 && looks < LOOKS {
             if session.outstanding() == 0 {
-                session.request(left.min(AT_A_TIME)).await.map_err(unreadable)?;
+                session.request(AT_A_TIME).await.map_err(unreadable)?;
             }
-            if let Next::Message(message) = session.next().await.map_err(unreadable)? {
-                left -= 1;
-                let message = async_nats::jetstream::Message {
-                    message: *message,
-                    context: self.nats.jetstream().clone(),
-                };
-                let info = message.info().map_err(unreadable)?;
-                let (seq, stored) = (info.stream_sequence, timestamp(info.published.unix_timestamp_nanos()));
-                take(seq, stored, &message.message);
-            }
+            let next = match tokio::time::timeout(QUIET, session.next()).await {
+                Ok(next) => next.map_err(unreadable)?,
+                Err(_) => Next::Ended,
+            };
+            let Next::Message(message) = next else {
+                // What was still to come may have been taken away.
+                left = consumer.info().await.map_err(unreadable)?.num_pending;
+                looks += 1;
+                continue;
+            };
+            let message = async_nats::jetstream::Message {
+                message: *message,
+                context: self.nats.jetstream().clone(),
+            };
+            let info = message.info().map_err(unreadable)?;
+            let (seq, stored) = (info.stream_sequence, timestamp(info.published.unix_timestamp_nanos()));
+            (left, looks) = (info.pending, 0);
+            take(seq, stored, &message.message);
+        }
+        if left > 0 {
+            return Err(unreadable("some are left, and none comes"));
         }
         // It goes away by itself too, a while later.
-        let _ = stream.delete_consumer(&info.name).await;
+        let _ = stream.delete_consumer(&name).await;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::World;
+
+    /// The janitor takes letters away while somebody reads through all of them.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn reading_all_letters_ends_when_some_are_taken_away_meanwhile() {
+        let world = World::new(&[]).await;
+        let stored = (0..AT_A_TIME as u128 + 100).map(|n| {
+            let lane = if n < AT_A_TIME as u128 {
+                "cmd-books"
+            } else {
+                "cmd-members"
+            };
+            let mut headers = async_nats::HeaderMap::new();
+            headers.insert(STATE, "dead");
+            let subject = format!("dead.{lane}.{}", Uuid::from_u128(n));
+            let js = world.nats.jetstream().clone();
+            async move {
+                js.publish_with_headers(subject, headers, "{}".into())
+                    .await
+                    .unwrap()
+                    .await
+                    .unwrap()
+            }
+        });
+        // In their order: those that go are not delivered with the first.
+        for one in stored {
+            one.await;
+        }
+        let stream = world.nats.jetstream().get_stream(DEAD).await.unwrap();
+        let runtime = tokio::runtime::Handle::current();
+        let mut seen = 0;
+        let reading = world.engine.letters.each_header(|_| {
+            seen += 1;
+            if seen == 1 {
+                let purging = async { stream.purge().filter("dead.cmd-members.>").await };
+                tokio::task::block_in_place(|| runtime.block_on(purging)).unwrap();
+            }
+        });
+        tokio::time::timeout(Duration::from_secs(20), reading)
+            .await
+            .expect("it ends")
+            .unwrap();
+        assert_eq!(seen, AT_A_TIME);
     }
 }

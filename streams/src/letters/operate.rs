@@ -6,7 +6,7 @@ use maru_schemas::replays::mark;
 use maru_schemas::words::readable;
 use uuid::Uuid;
 
-use super::parked::Place;
+use super::parked::{Foremost, Place};
 use super::select::{Chosen, in_order, is_listed, is_meant};
 use super::{Found, LetterError, Letters};
 
@@ -181,8 +181,11 @@ impl Letters {
             seq: letter.seq,
             message: letter.message,
         };
-        let first = place.first(&self.store).await?;
-        Ok(first.is_none_or(|first| first.seq >= letter.seq))
+        Ok(match self.foremost(&place).await? {
+            None => true,
+            Some(Foremost::Message(seq)) => seq >= letter.seq,
+            Some(Foremost::Letter(first)) => first.letter.seq >= letter.seq,
+        })
     }
 
     async fn decide(

@@ -7,6 +7,9 @@
 //!                                     52    behind it
 //! ```
 //!
+//! Whatever makes a message wait gives it a row before it is returned to the server: a failure, a house that is
+//! out of order, another one before it. So those that wait keep their order among themselves, too.
+//!
 //! When the head leaves, whatever is first then is released. Two things may happen at the same moment: the
 //! last row leaves, and somebody is put behind it. So putting writes the first row too, and leaving deletes
 //! it; the database lets only one of the two through, and the other looks again.
@@ -17,6 +20,8 @@ use serde::Deserialize;
 use surrealdb::types::{RecordId, RecordIdKey, RecordIdKeyRange};
 use uuid::Uuid;
 
+use super::{Found, LetterError, Letters};
+use crate::jobs::settled_up_to;
 use crate::store::{Key, Part, Store, StoreError, Tx, range, retry};
 
 /// A message's place in the order of its key.
@@ -35,6 +40,14 @@ pub(crate) struct First {
     pub(crate) seq: u64,
     pub(crate) message: Uuid,
     pub(crate) is_retrying: bool,
+}
+
+/// Who is first of a key.
+pub(crate) enum Foremost {
+    /// A message of this sequence, which will come again.
+    Message(u64),
+    /// A letter.
+    Letter(Box<Found>),
 }
 
 impl Place {
@@ -93,6 +106,20 @@ impl Place {
         }
     }
 
+    /// Has the later ones wait for this one, which waits itself and has perhaps done so before.
+    pub(crate) async fn wait(&self, store: &Store) -> Result<(), StoreError> {
+        let mut rows = store
+            .db()
+            .query("SELECT VALUE is_retrying FROM ONLY $row")
+            .bind(("row", self.row()))
+            .await?;
+        let waits: Option<bool> = rows.take(0)?;
+        match waits {
+            Some(_) => Ok(()),
+            None => self.take(store, true).await,
+        }
+    }
+
     /// Puts this one behind the first. False if there is none before it any more.
     pub(crate) async fn follow(&self, store: &Store) -> Result<bool, StoreError> {
         const TEXT: &str = "{
@@ -131,6 +158,57 @@ impl Place {
             Tx::Done(_) => Ok(()),
             other => Err(other.into()),
         }
+    }
+}
+
+impl Letters {
+    /// Who is first of a key. Rows that mean nothing any more go: the database may lose a commit that took one
+    /// away, and an event that was published twice can be put behind itself.
+    pub(crate) async fn foremost(&self, of: &Place) -> Result<Option<Foremost>, LetterError> {
+        while let Some(first) = of.first(&self.store).await? {
+            if first.is_retrying {
+                return Ok(Some(Foremost::Message(first.seq)));
+            }
+            match self.newest(&of.lane, first.message).await? {
+                Some(found) if found.letter.seq == first.seq && found.letter.state.is_open() => {
+                    return Ok(Some(Foremost::Letter(Box::new(found))));
+                }
+                Some(_) => {}
+                // It is about to become one, unless all of that is long ago.
+                None if first.seq > settled_up_to(&self.store, &of.lane).await? => {
+                    return Ok(Some(Foremost::Message(first.seq)));
+                }
+                None => {}
+            }
+            tracing::warn!(
+                lane = of.lane,
+                seq = first.seq,
+                "a message that is settled held its key up"
+            );
+            let place = Place {
+                seq: first.seq,
+                ..of.clone()
+            };
+            place.leave(&self.store).await?;
+        }
+        Ok(None)
+    }
+}
+
+/// Takes away the rows of messages that would wait for another try, but are settled: the database may lose the
+/// commit that took one away. `floor`: up to where all is settled.
+pub(crate) async fn drop_settled(store: &Store, lane: &str, floor: u64) -> Result<(), StoreError> {
+    let run = || async {
+        store
+            .db()
+            .query("DELETE $all WHERE is_retrying = true AND record::id(id)[2] <= $floor RETURN NONE")
+            .bind(("all", range("parked", &[Part::from(lane)], &[])))
+            .bind(("floor", i64::try_from(floor).unwrap_or(i64::MAX)))
+            .await
+    };
+    match retry(run).await? {
+        Tx::Done(_) => Ok(()),
+        other => Err(other.into()),
     }
 }
 

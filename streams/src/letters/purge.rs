@@ -8,12 +8,13 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use async_nats::jetstream::stream::DirectGetErrorKind;
+use async_nats::jetstream::stream::RawMessageErrorKind;
 use jiff::{SignedDuration, Timestamp};
 use maru_schemas::letters::Letter;
 
 use super::log::{is_open, unreadable};
 use super::{LetterError, Letters};
+use crate::jobs::settled_up_to;
 use crate::subject::Subject;
 use crate::topology::{self, COMMANDS, DEAD, JOBS, SCHEDULES};
 
@@ -26,8 +27,7 @@ struct Closed {
     seq: u64,
 }
 
-/// The stream in which a message may come a second time. Of EVENTS nothing is ever taken away, and where a flow
-/// has settled one is on disk long before a letter is old.
+/// The stream in which a message may come a second time as long as it lies there.
 fn stream_of(subject: &str) -> Option<&'static str> {
     match subject.split('.').next()? {
         "cmd" => Some(COMMANDS),
@@ -98,13 +98,14 @@ impl Letters {
         }
     }
 
-    /// Whether the message of a letter lies where it could be delivered once more.
+    /// Whether the message of a letter lies where it could be delivered once more. The leaders are asked: a replica
+    /// may lack what is there.
     async fn may_come_again(&self, seq: u64) -> Result<bool, LetterError> {
         let dead = self.nats.jetstream().get_stream_no_info(DEAD).await;
-        let newest = match dead.map_err(unreadable)?.direct_get(seq).await {
+        let newest = match dead.map_err(unreadable)?.get_raw_message(seq).await {
             Ok(newest) => newest,
             // It has changed since it was seen.
-            Err(error) if error.kind() == DirectGetErrorKind::NotFound => return Ok(true),
+            Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => return Ok(true),
             Err(error) => return Err(unreadable(error)),
         };
         // What this build cannot read is left alone.
@@ -112,12 +113,13 @@ impl Letters {
             return Ok(true);
         };
         let Some(stream) = stream_of(&letter.subject) else {
-            return Ok(false);
+            // Of EVENTS nothing is ever taken away. A consumer that is made anew begins where all is settled.
+            return Ok(settled_up_to(&self.store, &letter.lane).await? < letter.seq);
         };
         let stream = self.nats.jetstream().get_stream_no_info(stream).await;
-        match stream.map_err(unreadable)?.direct_get(letter.seq).await {
+        match stream.map_err(unreadable)?.get_raw_message(letter.seq).await {
             Ok(there) => Ok(there.subject.as_str() == letter.subject),
-            Err(error) if error.kind() == DirectGetErrorKind::NotFound => Ok(false),
+            Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(false),
             Err(error) => Err(unreadable(error)),
         }
     }

@@ -123,7 +123,7 @@ impl Ticks {
     pub async fn wind(self, stop: CancellationToken) {
         while !stop.is_cancelled() {
             for (tick, _) in self.all.iter() {
-                if let Err(error) = self.arm(tick).await {
+                if let Err(error) = self.arm(tick, self.clock.now()).await {
                     tracing::warn!(tick = tick.name, %error, "the next tick could not be stored");
                 }
             }
@@ -131,10 +131,10 @@ impl Ticks {
         }
     }
 
-    /// Stores the next tick, unless one waits already: even one whose time has just come must not be
-    /// replaced, it would be lost.
-    async fn arm(&self, tick: &Tick) -> Result<(), PublishError> {
-        let due = tick.after(self.clock.now());
+    /// Stores the next tick after a moment, unless one waits already: even one whose time has just come must not
+    /// be replaced, it would be lost.
+    async fn arm(&self, tick: &Tick, moment: Timestamp) -> Result<(), PublishError> {
+        let due = tick.after(moment);
         let id = ids::named("tick", &format!("{} {due}", tick.name));
         let envelope = Envelope::of_the_house(id, kind_of("tick", tick.name), due);
         let later = Subject::TickLater { name: tick.name };
@@ -153,10 +153,11 @@ impl Ticks {
             // A tick of another build; whoever knows it winds it up again.
             return Verdict::Refuse(Reason::new("unknown_tick", "this build does not know such a tick"));
         };
-        if let Err(error) = self.arm(tick).await {
+        let due = delivery.envelope.time;
+        // The server's clock said that this time has come; ours may be behind, and take it for the next one.
+        if let Err(error) = self.arm(tick, self.clock.now().max(due)).await {
             return Verdict::later(error);
         }
-        let due = delivery.envelope.time;
         let (label, verdict) = if tick.is_wanted(due, self.clock.now()) {
             match work().await {
                 Ok(things) => {

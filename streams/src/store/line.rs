@@ -55,7 +55,7 @@ pub(crate) struct Handle {
     pub db: Surreal<Any>,
     /// Cancelled once it is not to be used any more.
     broken: CancellationToken,
-    /// Many may doubt it at once; one asks.
+    /// Many may doubt it at once; one after the other asks.
     checking: Mutex<()>,
 }
 

@@ -7,12 +7,22 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::transact::pending;
-use crate::nats::Nats;
+use crate::nats::{Nats, latest};
 use crate::store::{Key, Part, Store, StoreError};
 use crate::topology::{COMMANDS, TopologyError};
 
 /// The code of an outcome for a key that was used for something else before.
 pub const KEY_REUSED: &str = "IDEMPOTENCY_KEY_REUSED";
+
+/// The outcome for a key that was used for something else before.
+#[must_use]
+pub fn key_reused() -> Outcome {
+    Outcome::Refused {
+        code: KEY_REUSED.to_owned(),
+        http: 422,
+        detail: "This Idempotency-Key was used for another request; use a new one.".to_owned(),
+    }
+}
 
 /// What is known of a command that was handled.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -75,7 +85,28 @@ pub struct Sent {
     pub fingerprint: Option<String>,
 }
 
-/// A command that is still in COMMANDS, whether it was handled or not.
+impl Sent {
+    fn read(headers: &async_nats::HeaderMap) -> Option<Self> {
+        let header = |name: &str| headers.get(name).map(ToString::to_string);
+        Some(Self {
+            actor: header("maru-actor")?,
+            fingerprint: header("maru-fingerprint"),
+        })
+    }
+}
+
+/// A command that is in COMMANDS for certain, because the server has just said so: it is asked of the leader, and
+/// not of a replica that may be a moment behind.
+///
+/// # Errors
+/// When the stream cannot be asked.
+pub async fn sent_before(nats: &Nats, command: Uuid) -> Result<Option<Sent>, TopologyError> {
+    let found = latest(nats, COMMANDS, &format!("cmd.*.*.v1.{command}")).await;
+    let found = found.map_err(|error| TopologyError::new("look for a command", &error))?;
+    Ok(found.and_then(|message| Sent::read(&message.headers)))
+}
+
+/// A command that is still in COMMANDS, whether it was handled or not, as far as any replica knows.
 ///
 /// # Errors
 /// When the stream cannot be asked.
@@ -86,15 +117,11 @@ pub async fn sent(nats: &Nats, command: Uuid) -> Result<Option<Sent>, TopologyEr
         .get_stream_no_info(COMMANDS)
         .await
         .map_err(|error| failed(&error))?;
-    let header = |headers: &async_nats::HeaderMap, name: &str| headers.get(name).map(ToString::to_string);
     match stream
         .direct_get_last_for_subject(format!("cmd.*.*.v1.{command}"))
         .await
     {
-        Ok(message) => Ok(header(&message.headers, "maru-actor").map(|actor| Sent {
-            actor,
-            fingerprint: header(&message.headers, "maru-fingerprint"),
-        })),
+        Ok(message) => Ok(Sent::read(&message.headers)),
         Err(error) if error.kind() == DirectGetErrorKind::NotFound => Ok(None),
         Err(error) => Err(failed(&error)),
     }

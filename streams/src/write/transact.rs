@@ -14,7 +14,7 @@ use serde::Deserialize;
 use surrealdb::types::RecordId;
 use uuid::Uuid;
 
-use super::inbox::{Handled, KEY_REUSED, inbox_key};
+use super::inbox::{Handled, inbox_key, key_reused};
 use super::rows::Left;
 use crate::contract::{By, CommandOf, Context, ToldOf};
 use crate::store::{Key, Part, Store, StoreError, TRIES, Tx, classify, pause, range};
@@ -243,11 +243,7 @@ async fn answer_again(
 ) -> Result<Committed, StoreError> {
     if handled.fingerprint != envelope.fingerprint {
         return Ok(Committed {
-            outcome: Outcome::Refused {
-                code: KEY_REUSED.to_owned(),
-                http: 422,
-                detail: "This Idempotency-Key was used for another request; use a new one.".to_owned(),
-            },
+            outcome: key_reused(),
             already: true,
             pending: Vec::new(),
         });

@@ -1,5 +1,4 @@
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,31 +13,22 @@ use maru_streams::jobs::{Delivery, Handler, Lane, Policy, Reason, Verdict};
 use maru_streams::leases::Leases;
 use maru_streams::publish::{Outgoing, PublishError};
 use maru_streams::retention::Retention;
-use maru_streams::schedule::{Missed, Schedules, Tick, Ticks, Work, mover};
+use maru_streams::schedule::{Schedules, mover};
 use maru_streams::store::{Key, Part};
 use maru_streams::subject::Subject;
 use maru_streams::testing::{World, until};
 use maru_streams::topology::{COMMANDS, Consumer, JOBS, SCHEDULES};
 use maru_streams::write::commands::Commands;
-use rustix::process::Signal;
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::toys::{self, Boxes};
+
+mod ticks;
 
 /// The machine's clock, so much ahead of its time.
 fn ahead(by: SignedDuration) -> Clock {
     let machine = Clock::system();
     Clock::from_fn(move || machine.now() + by)
-}
-
-fn every_second(missed: Missed) -> Tick {
-    Tick {
-        name: "beat",
-        every: Duration::from_secs(1),
-        at: Duration::ZERO,
-        missed,
-    }
 }
 
 async fn messages(world: &World, filter: &str) -> u64 {
@@ -51,72 +41,6 @@ async fn messages(world: &World, filter: &str) -> u64 {
         .await
         .unwrap();
     consumer.cached_info().num_pending
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_tick_runs_once_in_three_processes_and_goes_on_after_the_server_was_killed() {
-    let world = World::new(&Ticks::consumers()).await;
-    let runs = Arc::new(AtomicUsize::new(0));
-    let stop = CancellationToken::new();
-    let mut lanes = Vec::new();
-    for _ in 0..3 {
-        let runs = Arc::clone(&runs);
-        let work: Work = Arc::new(move || {
-            runs.fetch_add(1, Ordering::SeqCst);
-            async { Ok(1) }.boxed()
-        });
-        let schedules = Schedules::start(world.nats.clone());
-        let ticks = Ticks::new(schedules, Clock::system(), [(every_second(Missed::RunOnce), work)]);
-        lanes.push(ticks.lane().start(&world.engine));
-        tokio::spawn(ticks.wind(stop.clone()));
-    }
-    until("it ticks", async || runs.load(Ordering::SeqCst) >= 3).await;
-    world.server.signal(Signal::KILL);
-    let before = runs.load(Ordering::SeqCst);
-    until("it goes on", async || runs.load(Ordering::SeqCst) >= before + 3).await;
-    stop.cancel();
-    futures_util::future::join_all(lanes.into_iter().map(|lane| lane.stop(Duration::from_secs(5)))).await;
-    // Of each time there is one message, and no more were run than there are.
-    let ran = runs.load(Ordering::SeqCst) as u64;
-    let came = messages(&world, "due.tick.beat").await;
-    assert!(ran <= came, "{came} came and {ran} were run");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_was_missed_is_run_once_or_left_out_and_the_next_waits() {
-    for (missed, expected) in [(Missed::RunOnce, 1), (Missed::Skip, 0)] {
-        let world = World::new(&Ticks::consumers()).await;
-        let runs = Arc::new(AtomicUsize::new(0));
-        let work: Work = Arc::new({
-            let runs = Arc::clone(&runs);
-            move || {
-                runs.fetch_add(1, Ordering::SeqCst);
-                async { Ok(1) }.boxed()
-            }
-        });
-        // Wound up days ago by a house that then went away: its time has come long since.
-        let daily = Tick {
-            every: Duration::from_secs(24 * 3600),
-            ..every_second(missed)
-        };
-        let ticks = |clock| {
-            let schedules = Schedules::start(world.nats.clone());
-            Ticks::new(schedules, clock, [(daily, Arc::clone(&work))])
-        };
-        let stop = CancellationToken::new();
-        let then = tokio::spawn(ticks(ahead(SignedDuration::from_hours(-24 * 5))).wind(stop.clone()));
-        until("it has come", async || messages(&world, "due.tick.beat").await == 1).await;
-        let now = ticks(Clock::system());
-        let lane = now.lane().start(&world.engine);
-        until("the next one waits", async || {
-            messages(&world, "sched.tick.beat").await == 1
-        })
-        .await;
-        lane.stop(Duration::from_secs(5)).await;
-        assert_eq!(runs.load(Ordering::SeqCst), expected, "{missed:?}");
-        stop.cancel();
-        then.await.unwrap();
-    }
 }
 
 /// Fails twice, and notes under which subject and as which attempt it was asked.
@@ -219,11 +143,11 @@ async fn a_job_that_waits_is_not_run_again_when_its_acknowledgement_was_lost() {
     world.jobs.publish(sent).await.unwrap();
     until("it waits", async || messages(&world, "sched.job.charge.*").await == 1).await;
     running.stop(Duration::from_secs(5)).await;
-    // Forgotten acknowledgements come down to this: the consumer begins anew and brings the message twice.
+    // Forgotten acknowledgements come down to this: the consumer begins anew, and brings the message as for the
+    // first time.
     let stream = world.nats.jetstream().get_stream(JOBS).await.unwrap();
     stream.delete_consumer(&consumer.name).await.unwrap();
     world.apply(&[consumer]).await;
-    bring_once_in_vain(&world).await;
     let again = patient(Arc::clone(&handler) as Arc<dyn Handler>).start(&world.engine);
     until("it is settled", async || {
         let mut consumer: async_nats::jetstream::consumer::PullConsumer = world
@@ -241,21 +165,6 @@ async fn a_job_that_waits_is_not_run_again_when_its_acknowledgement_was_lost() {
         "it comes back by its schedule, not by this"
     );
     again.stop(Duration::from_secs(5)).await;
-}
-
-/// Somebody takes the message and returns it, so that the next delivery is not the first.
-async fn bring_once_in_vain(world: &World) {
-    use futures_util::StreamExt;
-    let consumer: async_nats::jetstream::consumer::PullConsumer = world
-        .nats
-        .jetstream()
-        .get_consumer_from_stream("job-charge", JOBS)
-        .await
-        .unwrap();
-    let mut batch = consumer.fetch().max_messages(1).messages().await.unwrap();
-    let message = batch.next().await.unwrap().unwrap();
-    let nak = async_nats::jetstream::AckKind::Nak(None);
-    message.ack_with(nak).await.unwrap();
 }
 
 fn janitor(world: &World, clock: Clock, consumers: &[Consumer]) -> Janitor {

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use maru_streams::desk::{self, Desk, DeskError};
-use maru_streams::testing::World;
+use maru_streams::testing::{World, until};
 use serde_json::json;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -71,4 +71,37 @@ async fn asking_in_the_same_process_says_the_same() {
     assert_eq!(words, [json!({ "counted": 1 })]);
     let unknown = desk.ask("boxes.burn", json!({}), |_| {}).await;
     assert_eq!(unknown, Err(DeskError::Unknown("boxes.burn".to_owned())));
+}
+
+/// Whoever asked may be gone; what works on an answer must not keep the database open beyond a stop.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_never_comes_ends_with_the_process() {
+    let world = World::new(&[]).await;
+    let stop = CancellationToken::new();
+    let (begun, held) = (Arc::new(Notify::new()), Arc::new(()));
+    let left = Arc::downgrade(&held);
+    let begins = Arc::clone(&begun);
+    let desk = Desk::default().answers("boxes.wait", move |_, _| {
+        let (begins, held) = (Arc::clone(&begins), Arc::clone(&held));
+        async move {
+            begins.notify_one();
+            std::future::pending::<()>().await;
+            drop(held);
+            Ok(json!({}))
+        }
+        .boxed()
+    });
+    let open = tokio::spawn(desk.open(world.nats.clone(), stop.clone()));
+    let nats = world.nats.clone();
+    let asker = tokio::spawn(async move {
+        while desk::ask(&nats, "boxes.wait", &json!({}), |_| {}).await == Err(DeskError::Nobody) {
+            // The subscription is on its way.
+            tokio::task::yield_now().await;
+        }
+    });
+    begun.notified().await;
+    asker.abort();
+    stop.cancel();
+    open.await.unwrap();
+    until("nothing of it is left", async || left.strong_count() == 0).await;
 }

@@ -6,8 +6,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, StreamExt};
 use maru_schemas::envelope::MESSAGE_ID;
 use maru_streams::jobs::{Delivery, Engine, Handler, Lane, Policy, Rate, Reason, Trip, Verdict};
 use maru_streams::leases::Leases;
@@ -258,4 +258,81 @@ async fn a_job_that_is_moved_to_the_back_keeps_its_attempts() {
     assert_eq!(handler.of(1), [1, 2]);
     is_mended.store(true, Ordering::SeqCst);
     running.stop(GRACE).await;
+}
+
+/// Whoever moved it died before it was taken off the place that it left.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_lies_in_its_new_place_is_only_taken_off_the_old_one() {
+    let policy = Policy {
+        fair: true,
+        metered: true,
+        ..Policy::QUICK
+    };
+    let handler = Scripted::new(|_, _| async { Verdict::Done }.boxed());
+    let consumers = lane(policy, &handler).consumers();
+    let world = World::new(&consumers).await;
+    let [front, back] = [&consumers[0], &consumers[1]];
+    // The first went to the back. The second went aside, and the third from the back; that one is let go again.
+    let (member, job) = (Uuid::from_u128(77), |n: u128| Uuid::from_u128(n));
+    for at in [
+        format!("job.write_story.v1.{}", job(1)),
+        format!("job.write_story.v1.{}", job(2)),
+        format!("late.write_story.v1.{}", job(3)),
+    ] {
+        let number = at.rsplit('.').next().unwrap().parse::<Uuid>().unwrap().as_u128();
+        let envelope = maru_schemas::envelope::Envelope {
+            owner: Some(maru_schemas::ids::MemberId(member)),
+            ..toys::envelope(job(number), job(number))
+        };
+        world
+            .jobs
+            .publish(Outgoing::new(at, &envelope, "{}".into(), false))
+            .await
+            .unwrap();
+    }
+    for (consumer, count) in [(front, 2), (back, 1)] {
+        in_vain(&world, &consumer.name, count).await;
+    }
+    let aside = format!("held.write_story.{member}.v1.{}.3", job(3));
+    for (at, number) in [
+        (format!("late.write_story.v1.{}", job(1)), 1),
+        (format!("held.write_story.{member}.v1.{}.2", job(2)), 2),
+        (aside.clone(), 3),
+        (format!("late.write_story.v1.{}.6", job(3)), 3),
+    ] {
+        let mut moved = Outgoing::new(at, &toys::envelope(job(number), job(number)), "{}".into(), false);
+        moved.headers.retain(|(name, _)| *name != MESSAGE_ID);
+        assert!(!world.jobs.publish(moved).await.unwrap().already);
+    }
+    let jobs = world.nats.jetstream().get_stream(JOBS).await.unwrap();
+    jobs.purge().filter(aside).await.unwrap();
+    let running = lane(policy, &handler).start(&world.engine);
+    until("front and back are settled", async || {
+        world.unsettled(JOBS, &front.name).await + world.unsettled(JOBS, &back.name).await == 0
+    })
+    .await;
+    assert_eq!(handler.of(1), [1], "only at the back");
+    assert!(handler.of(2).is_empty(), "it waits for a budget");
+    assert_eq!(handler.of(3), [1], "only where it was let go");
+    running.stop(GRACE).await;
+}
+
+/// Somebody takes messages and returns them, so that the next delivery is not the first.
+async fn in_vain(world: &World, consumer: &str, count: usize) {
+    let consumer: async_nats::jetstream::consumer::PullConsumer = world
+        .nats
+        .jetstream()
+        .get_consumer_from_stream(consumer, JOBS)
+        .await
+        .unwrap();
+    let mut batch = consumer.fetch().max_messages(count).messages().await.unwrap();
+    let mut brought = Vec::new();
+    while let Some(message) = batch.next().await {
+        brought.push(message.unwrap());
+    }
+    assert_eq!(brought.len(), count);
+    for message in brought {
+        let nak = async_nats::jetstream::AckKind::Nak(None);
+        message.double_ack_with(nak).await.unwrap();
+    }
 }

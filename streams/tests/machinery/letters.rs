@@ -21,9 +21,11 @@ use uuid::Uuid;
 
 use crate::toys::{self, Boxes, Held};
 
+mod forgotten;
 mod keeping;
 mod order;
 mod replays;
+mod stale;
 
 const POLICY: Policy = Policy {
     concurrency: 8,
@@ -50,6 +52,7 @@ struct Faulty {
 struct Broken {
     poison: Mutex<HashSet<Uuid>>,
     flaky: Mutex<HashSet<Uuid>>,
+    homeless: Mutex<HashSet<Uuid>>,
     attempts: Mutex<Vec<(Uuid, u32)>>,
 }
 
@@ -61,6 +64,7 @@ impl Broken {
     fn mends(&self) {
         self.poison.lock().unwrap().clear();
         self.flaky.lock().unwrap().clear();
+        self.homeless.lock().unwrap().clear();
     }
 }
 
@@ -74,6 +78,9 @@ impl Handler for Faulty {
         if self.broken.flaky.lock().unwrap().contains(&id) {
             let reason = Reason::new("no_luck", "as the test wants it");
             return async { Verdict::Retry { reason, at_least: None } }.boxed();
+        }
+        if self.broken.homeless.lock().unwrap().contains(&id) {
+            return async { Verdict::Later(Reason::new("house_out_of_order", "as the test wants it")) }.boxed();
         }
         Arc::clone(&self.inner).handle(delivery)
     }

@@ -32,7 +32,7 @@ fn gated() -> (Arc<Scripted>, Arc<Seen>, Arc<Semaphore>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_killed_server_loses_nothing_and_repeats_nothing_that_was_settled() {
+async fn a_killed_server_loses_nothing_and_repeats_nothing_that_this_process_settled() {
     let backend = Servers::make().await;
     backend.be_impatient().await;
     let (handler, seen) = done();

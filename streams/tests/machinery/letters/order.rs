@@ -1,5 +1,13 @@
 //! What happened to one thing is reacted to in order, also when something went wrong with it.
 
+use std::sync::atomic::AtomicBool;
+
+use maru_streams::intention::Clock;
+use maru_streams::jobs::Engine;
+use maru_streams::testing::loss;
+use maru_streams::topology;
+use tokio::sync::Semaphore;
+
 use super::*;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -116,6 +124,66 @@ async fn an_event_that_is_retrying_is_not_overtaken_by_later_ones_of_its_key() {
     running.stop(Duration::from_secs(5)).await;
 }
 
+/// Those that wait look again at moments of their own, and must not pass each other by that.
+#[tokio::test(flavor = "multi_thread")]
+async fn those_that_wait_for_an_event_that_is_retrying_keep_their_order_among_themselves() {
+    let world = World::new(&[]).await;
+    let (broken, diary) = (Arc::new(Broken::default()), Arc::new(Diary::default()));
+    broken.flaky.lock().unwrap().insert(id(1));
+    let mut lane = flow(&diary);
+    lane.policy.retries = 20;
+    lane.policy.first_retry = Duration::from_millis(1200);
+    let running = start(&world, faulty(lane, &broken)).await;
+    tell(&world, 1, 1).await;
+    until("it has failed", async || !broken.attempts.lock().unwrap().is_empty()).await;
+    broken.mends();
+    // The first of them looks again just after the last one does.
+    for n in 2..=5 {
+        tell(&world, n, 1).await;
+        tokio::time::sleep(Duration::from_millis(110)).await;
+    }
+    until("it is through", async || diary.of([1]) == [1]).await;
+    tell(&world, 6, 1).await;
+    until("all are through", async || diary.of(1..=6).len() == 6).await;
+    assert_eq!(diary.of(1..=6), [1, 2, 3, 4, 5, 6]);
+    until("nobody waits for anybody", async || {
+        let rows = loss::everything(&world.store).await;
+        !rows.keys().any(|(table, _)| table == "parked")
+    })
+    .await;
+    running.stop(Duration::from_secs(5)).await;
+}
+
+/// A flow that cannot send its intentions says that the house is out of order, and never that it failed.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_waits_for_the_house_is_not_overtaken_by_later_ones_of_its_key() {
+    let world = World::new(&[]).await;
+    let (broken, diary) = (Arc::new(Broken::default()), Arc::new(Diary::default()));
+    broken.homeless.lock().unwrap().insert(id(1));
+    let running = start(&world, faulty(flow(&diary), &broken)).await;
+    for n in 1..=3 {
+        tell(&world, n, 1).await;
+    }
+    tell(&world, 9, 2).await;
+    until("it was tried twice, and the other key went on", async || {
+        diary.of([9]) == [9]
+            && broken
+                .attempts
+                .lock()
+                .unwrap()
+                .iter()
+                .filter(|(who, _)| *who == id(1))
+                .count()
+                == 2
+    })
+    .await;
+    assert!(diary.of(1..=3).is_empty(), "{:?}", diary.of(1..=3));
+    broken.mends();
+    until("all are through", async || diary.of(1..=3).len() == 3).await;
+    assert_eq!(diary.of(1..=3), [1, 2, 3]);
+    running.stop(Duration::from_secs(5)).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn events_of_one_key_run_one_after_the_other_and_of_many_keys_at_once() {
     let world = World::new(&[]).await;
@@ -194,19 +262,18 @@ async fn a_worker_killed_while_the_order_is_released_keeps_it() {
     second.stop(Duration::from_secs(5)).await;
 }
 
-/// Holds heads back until the test lets them go.
+/// Holds some back until the test lets them go.
 struct Gatekeeper {
     inner: Arc<dyn Handler>,
-    came: tokio::sync::Semaphore,
-    let_go: tokio::sync::Semaphore,
+    held_back: Vec<u128>,
+    came: Semaphore,
+    let_go: Semaphore,
 }
-
-const HEADS: std::ops::RangeInclusive<u128> = 1..=40;
 
 impl Handler for Gatekeeper {
     fn handle(self: Arc<Self>, delivery: Arc<Delivery>) -> BoxFuture<'static, Verdict> {
         async move {
-            if HEADS.contains(&delivery.envelope.id.as_u128()) {
+            if self.held_back.contains(&delivery.envelope.id.as_u128()) {
                 self.came.add_permits(1);
                 self.let_go.acquire().await.unwrap().forget();
             }
@@ -216,44 +283,71 @@ impl Handler for Gatekeeper {
     }
 }
 
-/// The head may leave between a successor's looking and its letter being there to be found: then nobody else
-/// will release it. The moment is a few milliseconds, so each key tries another one.
-#[tokio::test(flavor = "multi_thread")]
+/// A clock that stands still when it is looked at, once, until it is told to go on.
+fn stopping() -> (Clock, Arc<Semaphore>, Arc<Semaphore>) {
+    let (came, goes_on) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+    let (looked, waits) = (Arc::clone(&came), Arc::clone(&goes_on));
+    let (machine, is_first) = (Clock::system(), AtomicBool::new(true));
+    let clock = Clock::from_fn(move || {
+        if is_first.swap(false, Ordering::SeqCst) {
+            looked.add_permits(1);
+            let waiting = async { waits.acquire().await.unwrap().forget() };
+            tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(waiting));
+        }
+        machine.now()
+    });
+    (clock, came, goes_on)
+}
+
+/// The head may leave between a successor's getting its row and its letter being there to be found: then nobody
+/// else will release it. That takes two processes, for in one of them the two would follow each other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn who_is_parked_behind_a_head_that_is_leaving_releases_itself() {
     let world = World::new(&[]).await;
     let (broken, diary) = (Arc::new(Broken::default()), Arc::new(Diary::default()));
-    broken.poisons(HEADS);
+    broken.poisons([1]);
     let mut lane = flow(&diary);
+    lane.policy.concurrency = 2;
     let keeper = Arc::new(Gatekeeper {
         inner: lane.handler,
-        came: tokio::sync::Semaphore::new(0),
-        let_go: tokio::sync::Semaphore::new(0),
+        held_back: vec![1, 101, 102],
+        came: Semaphore::new(0),
+        let_go: Semaphore::new(0),
     });
     lane.handler = Arc::clone(&keeper) as Arc<dyn Handler>;
-    let running = start(&world, faulty(lane, &broken)).await;
-    for n in HEADS {
-        tell(&world, n, n).await;
-    }
-    until("all heads are dead", async || open_count(&world).await == *HEADS.end()).await;
+    let first = start(&world, faulty(lane, &broken)).await;
+    tell(&world, 1, 1).await;
+    becomes(&world, 1, State::Dead).await;
     broken.mends();
-    for n in HEADS {
-        replay(&world, &these([number(&world, n).await])).await;
-        keeper.came.acquire().await.unwrap().forget();
-        let leaves = async {
-            tokio::time::sleep(Duration::from_micros(500 * u64::try_from(n).unwrap())).await;
-            keeper.let_go.add_permits(1);
-        };
-        tokio::join!(tell(&world, 1000 + n, n), leaves);
-        until("both are through", async || diary.of([n, 1000 + n]).len() == 2).await;
-        assert_eq!(diary.of([n, 1000 + n]), [n, 1000 + n]);
-    }
-    running.stop(Duration::from_secs(5)).await;
-}
+    replay(&world, &everything()).await;
+    keeper.came.acquire().await.unwrap().forget();
+    // The first process runs the head, and has its hands full beside.
+    tell(&world, 101, 101).await;
+    tell(&world, 102, 102).await;
+    until("it holds as many as it can", async || {
+        let flow = topology::consumer_info(&world.nats, EVENTS, FLOW).await.unwrap();
+        (flow.num_ack_pending, flow.num_pending) == (2, 0)
+    })
+    .await;
 
-async fn open_count(world: &World) -> u128 {
-    let all = Listing {
-        limit: Some(1000),
-        ..Listing::default()
-    };
-    letters(world).list(&all).await.unwrap().items.len() as u128
+    let (clock, came, goes_on) = stopping();
+    let (nats, store, jobs) = (world.nats.clone(), world.store.clone(), world.jobs.clone());
+    let its_letters = Letters::new(nats.clone(), store.clone(), clock);
+    let engine = Engine::new(nats, store, jobs, its_letters, world.clock.clock());
+    let second = flow(&diary).start(&engine);
+    tell(&world, 2, 1).await;
+    // It has its row, and is about to write its letter.
+    came.acquire().await.unwrap().forget();
+    keeper.let_go.add_permits(1);
+    becomes(&world, 1, State::Resolved).await;
+    until("the head has left", async || {
+        world.unsettled(DEAD, &format!("redo-{FLOW}")).await == 0
+    })
+    .await;
+    goes_on.add_permits(1);
+    until("both are through", async || diary.of([1, 2]).len() == 2).await;
+    assert_eq!(diary.of([1, 2]), [1, 2]);
+    keeper.let_go.add_permits(10);
+    first.stop(Duration::from_secs(5)).await;
+    second.stop(Duration::from_secs(5)).await;
 }
