@@ -104,7 +104,7 @@ impl Heal {
         if !self.dry_run && !matches!(running, Err(DeskError::Nobody)) {
             return Err(Running.into());
         }
-        let store = Store::open(database, self.database.credentials()).await?;
+        let store = Store::open(self.database.beside(database)?, self.database.credentials()).await?;
         self.heal(&nats, store).await
     }
 

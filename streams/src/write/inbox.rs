@@ -38,7 +38,7 @@ pub fn inbox_key(context: &'static str, command: Uuid) -> Key {
 /// When the database does not answer.
 pub async fn handled(store: &Store, context: &'static str, command: Uuid) -> Result<Option<Handled>, StoreError> {
     let mut rows = store
-        .db()
+        .of(context)
         .query("SELECT outcome, fingerprint, actor FROM ONLY $inbox")
         .bind(("inbox", inbox_key(context, command).record()))
         .await?;
