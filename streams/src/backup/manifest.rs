@@ -13,7 +13,7 @@ use super::{BackupError, Say, files};
 
 const NAME: &str = "manifest.json";
 /// Whoever changes what a backup consists of counts on.
-const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 1;
 /// With databases of single contexts in it, which a build that reads the first alone would leave out.
 const DIVIDED: u32 = 2;
 
