@@ -60,11 +60,11 @@ pub struct UnknownContext {
     variable: String,
 }
 
-/// Everything in one process has one database.
+/// What lies in a data folder has one database.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{variable} is set, and `maru up` keeps everything in one database; unset it, or run `maru gateway` and \
-     `maru workers` against databases of your own"
+    "{variable} is set, and an installation in a data folder has one database for everything; unset it, or name \
+     servers of your own"
 )]
 pub struct OneDatabase {
     variable: String,
@@ -121,7 +121,7 @@ fn all_are_known(mut set: impl Iterator<Item = String>) -> Result<(), UnknownCon
         .map_or(Ok(()), |variable| Err(UnknownContext { variable }))
 }
 
-/// For a process that has one database for everything.
+/// For what has one database for everything.
 pub fn refuse() -> Result<(), OneDatabase> {
     set().next().map_or(Ok(()), |variable| Err(OneDatabase { variable }))
 }

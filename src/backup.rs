@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::heal::throttled;
 use crate::operator::{self, Site};
 use crate::table::{length, table};
-use crate::{Outcome, stop};
+use crate::{Outcome, apart, stop};
 
 /// Copy streams and database into a folder, while Maru goes on.
 ///
@@ -57,6 +57,7 @@ impl Backup {
                 stop.run_until_cancelled(taking).await
             }
             _ => {
+                apart::refuse()?;
                 let reached = self.site.reach().await?;
                 let database = reached.store.clone().map_or(Database::Running, Database::Open);
                 let taking = self.take(&reached.nats, database, Vec::new());

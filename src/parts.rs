@@ -10,7 +10,7 @@ use maru_gateway::{Door, Settings};
 use maru_streams::durability::{self, Durability};
 use maru_streams::intention::Clock;
 use maru_streams::nats::Nats;
-use maru_streams::store::{Addresses, Store};
+use maru_streams::store::{Addresses, Store, StoreError};
 use maru_workers::house::{House, Parts};
 use maru_workers::ports::ai::{Ai, Sketch};
 use maru_workers::ports::openai::OpenAi;
@@ -126,7 +126,7 @@ pub async fn servers(
         match stop.run_until_cancelled(reach()).await {
             None => return Ok(None),
             Some(Ok(reached)) => return Ok(Some(reached)),
-            Some(Err(error)) if Instant::now() > until => return Err(error),
+            Some(Err(error)) if Instant::now() > until || is_told_wrongly(&*error) => return Err(error),
             Some(Err(error)) if !is_told => {
                 tracing::info!(why = crate::sentence(&*error), "waiting for the servers");
                 is_told = true;
@@ -135,6 +135,11 @@ pub async fn servers(
         }
         tokio::time::sleep(TRY_EVERY).await;
     }
+}
+
+/// Whether somebody has to say it otherwise.
+fn is_told_wrongly(error: &(dyn std::error::Error + 'static)) -> bool {
+    matches!(error.downcast_ref(), Some(StoreError::Divided { .. }))
 }
 
 /// The embedded database could not be opened.

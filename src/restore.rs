@@ -19,7 +19,7 @@ use serde_json::json;
 
 use crate::heal::{self as healing, throttled};
 use crate::operator::{self, Site};
-use crate::{Outcome, backup as backing_up, parts};
+use crate::{Outcome, apart, backup as backing_up, parts};
 
 /// Put a backup into an empty installation, and heal its database from its streams.
 ///
@@ -103,6 +103,7 @@ impl Restore {
 
     /// A data folder.
     async fn here(&self, manifest: &Manifest) -> Result<Report, Box<dyn std::error::Error>> {
+        apart::refuse()?;
         manifest.refuse_unless_divided_so(std::iter::empty())?;
         std::fs::create_dir_all(&self.site.data)?;
         let data = self.site.data.canonicalize()?;

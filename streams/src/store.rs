@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use futures_util::future::{join_all, try_join_all};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use surrealdb::types::{RecordId, Value};
@@ -25,7 +26,6 @@ mod rooms;
 mod snapshot;
 
 pub(crate) use db::Db;
-use futures_util::future::{join_all, try_join_all};
 pub(crate) use key::{Field, range};
 pub use key::{Key, Part};
 pub use outcome::{StoreError, Tx, classify};

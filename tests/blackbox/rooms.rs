@@ -176,7 +176,7 @@ async fn a_database_for_a_context_that_is_not_there_or_beside_maru_up_is_refused
     assert!(why.contains("MARU_DB_URL_BOOKS, MARU_DB_URL_PAYMENTS"), "{why}");
     let why = refused(&["up"], "MARU_DB_URL_PAYMENTS").await;
     assert!(
-        why.contains("MARU_DB_URL_PAYMENTS is set, and `maru up` keeps everything in one database"),
+        why.contains("MARU_DB_URL_PAYMENTS is set, and an installation in a data folder has one database"),
         "{why}"
     );
 }
