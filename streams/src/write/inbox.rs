@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::transact::pending;
 use crate::nats::Nats;
 use crate::store::{Key, Part, Store, StoreError};
+use crate::subject::Subject;
 use crate::topology::{COMMANDS, TopologyError};
 
 /// The code of an outcome for a key that was used for something else before.
@@ -69,6 +70,8 @@ pub async fn last_word(store: &Store, context: &'static str, command: Uuid) -> R
 /// A command as it was sent: by whom, and what was asked, as a keyed hash.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sent {
+    /// Whose command it is.
+    pub context: String,
     /// Who sent it.
     pub actor: String,
     /// What was asked.
@@ -92,6 +95,10 @@ pub async fn sent(nats: &Nats, command: Uuid) -> Result<Option<Sent>, TopologyEr
         .await
     {
         Ok(message) => Ok(header(&message.headers, "maru-actor").map(|actor| Sent {
+            context: match Subject::parse(&message.subject) {
+                Some(Subject::Command { context, .. }) => context.to_owned(),
+                _ => String::new(),
+            },
             actor,
             fingerprint: header(&message.headers, "maru-fingerprint"),
         })),
