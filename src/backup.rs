@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use maru_streams::backup::{self, BackupError, Database, DatabaseServer, Manifest, Shelf, Word};
+use maru_streams::backup::{self, BackupError, Database, DatabaseServer, FileSum, Manifest, Shelf, Word};
 use maru_streams::intention::Clock;
 use maru_streams::nats::Nats;
 use serde_json::json;
@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::heal::throttled;
 use crate::operator::{self, Site};
 use crate::table::{length, table};
-use crate::{Outcome, stop};
+use crate::{Outcome, apart, stop};
 
 /// Copy streams and database into a folder, while Maru goes on.
 ///
@@ -49,14 +49,18 @@ impl Backup {
         let taken = match (&self.site.nats, &self.database.url) {
             (Some(nats), Some(database)) => {
                 let nats = Nats::connect(nats, "maru backup").await?;
-                let server = DatabaseServer::new(database, self.database.credentials())?;
-                let taking = self.take(&nats, Database::Server(server));
+                let server = |url: &str| DatabaseServer::new(url, self.database.credentials()).map(Database::Server);
+                let databases = self.database.beside(database)?;
+                let apart = databases.own.iter().map(|(context, url)| Ok((*context, server(url)?)));
+                let apart = apart.collect::<Result<Vec<_>, BackupError>>()?;
+                let taking = self.take(&nats, server(database)?, apart);
                 stop.run_until_cancelled(taking).await
             }
             _ => {
+                apart::refuse()?;
                 let reached = self.site.reach().await?;
                 let database = reached.store.clone().map_or(Database::Running, Database::Open);
-                let taking = self.take(&reached.nats, database);
+                let taking = self.take(&reached.nats, database, Vec::new());
                 let taken = stop.run_until_cancelled(taking).await;
                 reached.leave(&self.site).await?;
                 taken
@@ -74,11 +78,16 @@ impl Backup {
         Ok(())
     }
 
-    async fn take(&self, nats: &Nats, database: Database) -> Result<Taken, BackupError> {
+    async fn take(
+        &self,
+        nats: &Nats,
+        database: Database,
+        apart: Vec<(&'static str, Database)>,
+    ) -> Result<Taken, BackupError> {
         let (shelf, clock) = (Shelf::open(&self.to)?, Clock::system());
         let folder = shelf.place(clock.now())?;
         let say = throttled(|word| eprintln!("{}", sentence(&word)));
-        let manifest = backup::take(nats, &database, &folder, &clock, &say).await?;
+        let manifest = backup::take(nats, &database, &apart, &folder, &clock, &say).await?;
         let gone = match self.keep {
             Some(count) => shelf.keep(count.into())?,
             None => Vec::new(),
@@ -104,15 +113,14 @@ fn size(bytes: u64) -> String {
 fn tell(taken: &Taken) {
     let Taken { folder, manifest, gone } = taken;
     let took = |milliseconds: u64| length(milliseconds as f64 / 1000.0);
-    let database = &manifest.database;
     let row = |cells: [String; 5]| cells.to_vec();
-    let mut rows = vec![row([
-        "database".to_owned(),
-        String::new(),
-        String::new(),
-        size(database.bytes),
-        took(database.milliseconds),
-    ])];
+    let database = |name: String, file: &FileSum| {
+        let none = String::new();
+        row([name, none.clone(), none, size(file.bytes), took(file.milliseconds)])
+    };
+    let mut rows = vec![database("database".to_owned(), &manifest.database)];
+    let apart = manifest.apart.iter();
+    rows.extend(apart.map(|part| database(format!("database of {}", part.context), &part.file)));
     rows.extend(manifest.streams.iter().map(|part| {
         row([
             part.name.clone(),

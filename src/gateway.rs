@@ -38,8 +38,8 @@ impl Gateway {
         let health = Health::default();
         telemetry::measure()?.serve(metrics, health.clone());
         let monitor = self.nats_monitor.as_deref();
-        let database = &self.servers.database;
-        let door = parts::door(&nats, &store, monitor, database, &self.keys.keys, &self.limits).await?;
+        let databases = self.servers.databases()?;
+        let door = parts::door(&nats, &store, monitor, &databases, &self.keys.keys, &self.limits).await?;
         tracing::info!(api = %self.listen.api, durability = door.durability.as_str(), "the gateway is up");
         health.takes_work(true);
         let served = maru_gateway::serve(door, api, stop).await;

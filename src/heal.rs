@@ -15,7 +15,7 @@ use maru_workers::heal::heal;
 use serde_json::{Value, json};
 
 use crate::operator::{Database, Site};
-use crate::{Outcome, parts};
+use crate::{Outcome, apart, parts};
 
 /// Bring back from the streams what the database has lost, after a restore above all.
 ///
@@ -67,6 +67,7 @@ impl Heal {
 
     /// An installation that keeps its data in a folder, or whose workers run.
     async fn here(&self) -> Result<Report, Box<dyn std::error::Error>> {
+        apart::refuse()?;
         let mut reached = self.site.reach().await?;
         let report = match reached.store.clone() {
             Some(store) => self.heal(&reached.nats, store).await,
@@ -104,7 +105,7 @@ impl Heal {
         if !self.dry_run && !matches!(running, Err(DeskError::Nobody)) {
             return Err(Running.into());
         }
-        let store = Store::open(database, self.database.credentials()).await?;
+        let store = Store::open(self.database.beside(database)?, self.database.credentials()).await?;
         self.heal(&nats, store).await
     }
 

@@ -3,6 +3,7 @@
 //! One binary: everything in one process (`up`), or any part of it (`gateway`, `workers`). Each
 //! subcommand is one file; what they share is in [`settings`], [`parts`] and [`telemetry`].
 
+mod apart;
 mod backup;
 mod budgets;
 mod clock;

@@ -11,11 +11,12 @@ use maru_streams::doctor::Place;
 use maru_streams::heal::{Closed, Mark};
 use maru_streams::nats::Nats;
 use maru_streams::server::{self, NatsServer, ServerOptions};
-use maru_streams::store::{Credentials, Store};
+use maru_streams::store::{Addresses, Credentials, Store};
 use maru_workers::ports::ai::Sketch;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 
+use crate::apart::{Apart, UnknownContext};
 use crate::{parts, stop};
 
 /// Which installation, and how to answer.
@@ -62,9 +63,16 @@ pub struct Database {
         value_name = "PASSWORD"
     )]
     database_password: Option<SecretString>,
+    #[command(flatten)]
+    apart: Apart,
 }
 
 impl Database {
+    /// All of them, beside the main one at this address.
+    pub fn beside(&self, main: &str) -> Result<Addresses, UnknownContext> {
+        self.apart.beside(main)
+    }
+
     /// How to sign in there, if it has users.
     pub fn credentials(&self) -> Option<Credentials> {
         Some(Credentials {
@@ -102,7 +110,7 @@ impl Site {
             let closed = Closed::take(&data)?;
             let store = parts::database(&data).await?;
             let place = Place {
-                database: parts::database_url(&data),
+                databases: parts::database_url(&data).as_str().into(),
                 data: Some(data),
                 monitor: Some(server.monitor().to_owned()),
             };

@@ -10,7 +10,7 @@ use maru_gateway::{Door, Settings};
 use maru_streams::durability::{self, Durability};
 use maru_streams::intention::Clock;
 use maru_streams::nats::Nats;
-use maru_streams::store::Store;
+use maru_streams::store::{Addresses, Store, StoreError};
 use maru_workers::house::{House, Parts};
 use maru_workers::ports::ai::{Ai, Sketch};
 use maru_workers::ports::openai::OpenAi;
@@ -78,11 +78,11 @@ pub async fn door(
     nats: &Nats,
     store: &Store,
     monitor: Option<&str>,
-    database: &str,
+    databases: &Addresses,
     keys: &Path,
     limits: &Limits,
 ) -> Result<Arc<Door>, Box<dyn std::error::Error>> {
-    let durability = durability::read(nats, monitor, database).await;
+    let durability = durability::read(nats, monitor, databases).await;
     if limits.production && durability == Durability::Buffered {
         return Err(NotDurable.into());
     }
@@ -94,8 +94,8 @@ pub async fn door(
     let keys = Keys::open(keys)?;
     let (nats, store) = (nats.clone(), store.clone());
     let door = Door::new(nats.clone(), store, keys, Clock::system(), durability, settings).await?;
-    let (monitor, database) = (monitor.map(str::to_owned), database.to_owned());
-    tokio::spawn(durability::watch(nats, monitor, database, door.stop.clone()));
+    let (monitor, databases) = (monitor.map(str::to_owned), databases.clone());
+    tokio::spawn(durability::watch(nats, monitor, databases, door.stop.clone()));
     if let Some(password) = &limits.admin_password {
         door.appoint_administrator(password.expose_secret()).await?;
     }
@@ -107,15 +107,17 @@ const SERVERS_WITHIN: Duration = Duration::from_secs(60);
 /// Between two tries.
 const TRY_EVERY: Duration = Duration::from_millis(500);
 
-/// Both servers of one's own; none, if a stop was asked for while they were waited for.
+/// The servers of one's own, with every database whatever part this process does; none, if a stop was asked for while they were waited for.
 pub async fn servers(
     servers: &Servers,
     name: &str,
     stop: &CancellationToken,
 ) -> Result<Option<(Nats, Store)>, Box<dyn std::error::Error>> {
+    // What is said wrongly does not get better by waiting.
+    let databases = servers.databases()?;
     let reach = async || -> Result<(Nats, Store), Box<dyn std::error::Error>> {
         let nats = Nats::connect(&servers.nats, name).await?;
-        let store = Store::open(&servers.database, servers.credentials()).await?;
+        let store = Store::open(&databases, servers.credentials()).await?;
         Ok((nats, store))
     };
     let until = Instant::now() + SERVERS_WITHIN;
@@ -124,7 +126,7 @@ pub async fn servers(
         match stop.run_until_cancelled(reach()).await {
             None => return Ok(None),
             Some(Ok(reached)) => return Ok(Some(reached)),
-            Some(Err(error)) if Instant::now() > until => return Err(error),
+            Some(Err(error)) if Instant::now() > until || is_told_wrongly(&*error) => return Err(error),
             Some(Err(error)) if !is_told => {
                 tracing::info!(why = crate::sentence(&*error), "waiting for the servers");
                 is_told = true;
@@ -133,6 +135,11 @@ pub async fn servers(
         }
         tokio::time::sleep(TRY_EVERY).await;
     }
+}
+
+/// Whether somebody has to say it otherwise.
+fn is_told_wrongly(error: &(dyn std::error::Error + 'static)) -> bool {
+    matches!(error.downcast_ref(), Some(StoreError::Divided { .. }))
 }
 
 /// The embedded database could not be opened.
@@ -146,7 +153,7 @@ pub struct DatabaseError {
 /// Opens the embedded database of a data folder.
 pub async fn database(data: &Path) -> Result<Store, DatabaseError> {
     let folder = data.join("db");
-    Store::open(&database_url(data), None)
+    Store::open(database_url(data).as_str(), None)
         .await
         .map_err(|error| DatabaseError {
             folder: folder.display().to_string(),

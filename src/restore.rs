@@ -19,7 +19,7 @@ use serde_json::json;
 
 use crate::heal::{self as healing, throttled};
 use crate::operator::{self, Site};
-use crate::{Outcome, backup as backing_up, parts};
+use crate::{Outcome, apart, backup as backing_up, parts};
 
 /// Put a backup into an empty installation, and heal its database from its streams.
 ///
@@ -75,15 +75,27 @@ impl Restore {
         if !matches!(running, Err(DeskError::Nobody)) {
             return Err(Running.into());
         }
-        let server = DatabaseServer::new(database, self.database.credentials())?;
-        server.refuse_unless_empty().await?;
+        let databases = self.database.beside(database)?;
+        manifest.refuse_unless_divided_so(databases.own.keys().copied())?;
+        let mut servers = vec![(
+            DatabaseServer::new(database, self.database.credentials())?,
+            &manifest.database,
+        )];
+        for part in &manifest.apart {
+            if let Some(url) = databases.own.get(part.context.as_str()) {
+                servers.push((DatabaseServer::new(url, self.database.credentials())?, &part.file));
+            }
+        }
+        for (server, _) in &servers {
+            server.refuse_unless_empty().await?;
+        }
         backup::refuse_unless_empty(&nats).await?;
-        eprintln!("the database");
-        server
-            .import(&self.from.join(&manifest.database.name), &manifest.name)
-            .await?;
+        for (server, file) in &servers {
+            eprintln!("{}", file.name);
+            server.import(&self.from.join(&file.name), &manifest.name).await?;
+        }
         self.put_streams_back(&nats, manifest).await?;
-        let store = Store::open(database, self.database.credentials()).await?;
+        let store = Store::open(&databases, self.database.credentials()).await?;
         let report = mend(&nats, &store).await?;
         nats.close().await;
         Ok(report)
@@ -91,6 +103,8 @@ impl Restore {
 
     /// A data folder.
     async fn here(&self, manifest: &Manifest) -> Result<Report, Box<dyn std::error::Error>> {
+        apart::refuse()?;
+        manifest.refuse_unless_divided_so(std::iter::empty())?;
         std::fs::create_dir_all(&self.site.data)?;
         let data = self.site.data.canonicalize()?;
         refuse_unless_empty(&data)?;

@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use clap::Args;
 use maru_streams::janitor::Keep;
-use maru_streams::store::Credentials;
+use maru_streams::store::{Addresses, Credentials};
 use maru_streams::topology::Size;
 use maru_workers::ports::openai::OpenAiSettings;
 use secrecy::{ExposeSecret, SecretString};
+
+use crate::apart::{Apart, UnknownContext};
 
 /// Where this process listens.
 #[derive(Args, Clone)]
@@ -93,9 +95,16 @@ pub struct Servers {
         value_name = "PASSWORD"
     )]
     pub database_password: Option<SecretString>,
+    #[command(flatten)]
+    pub apart: Apart,
 }
 
 impl Servers {
+    /// Where the databases are: the main one, and those of contexts that have their own.
+    pub fn databases(&self) -> Result<Addresses, UnknownContext> {
+        self.apart.beside(&self.database)
+    }
+
     /// How to sign in at the database, if it has users.
     pub fn credentials(&self) -> Option<Credentials> {
         Some(Credentials {

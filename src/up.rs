@@ -15,7 +15,7 @@ use maru_streams::server::{self, NatsServer, ServerOptions};
 use maru_streams::topology;
 
 use crate::settings::{Keeping, Limits, Listen, Metrics, Outside, StreamSize};
-use crate::{Outcome, heal, parts, stop, telemetry};
+use crate::{Outcome, apart, heal, parts, stop, telemetry};
 
 /// Run everything here: the API, all workers, the database, and a nats-server of its own.
 ///
@@ -45,6 +45,7 @@ pub struct Up {
 
 impl Up {
     pub async fn run(self) -> Outcome {
+        apart::refuse()?;
         telemetry::log("maru")?;
         let api = parts::listen("the API", self.listen.api, "--api").await?;
         let metrics = parts::listen("the metrics page", self.metrics.metrics, "--metrics").await?;
@@ -75,14 +76,14 @@ impl Up {
         let place = Place {
             data: Some(data.clone()),
             monitor: Some(server.monitor().to_owned()),
-            database: parts::database_url(&data),
+            databases: parts::database_url(&data).as_str().into(),
         };
         let house = parts::house(&nats, &store, parts::ai(&self.outside)?, self.outside.bank_timeout())
             .at(place)
             .keep(self.keeping.into());
         topology::apply(&nats, &house.consumers(), self.streams.into()).await?;
-        let (keys, url) = (data.join("keys"), parts::database_url(&data));
-        let door = parts::door(&nats, &store, Some(server.monitor()), &url, &keys, &self.limits).await?;
+        let (keys, databases) = (data.join("keys"), parts::database_url(&data).as_str().into());
+        let door = parts::door(&nats, &store, Some(server.monitor()), &databases, &keys, &self.limits).await?;
         let working = house.start(&[]);
         let health = working.health().clone();
         measured.serve(metrics, health.clone());

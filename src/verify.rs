@@ -248,7 +248,7 @@ async fn judged(
 ) -> Result<(Counted, Vec<Finding>), Box<dyn std::error::Error>> {
     if let Some(database) = &scratch.database {
         let nats = Nats::connect(&scratch.nats_url().unwrap_or_default(), "maru verify").await?;
-        let store = Store::open(&database.url, Some(database.credentials.clone())).await?;
+        let store = Store::open(database.url.as_str(), Some(database.credentials.clone())).await?;
         let judged = judgement::judge(&nats, &store, written, sales).await;
         nats.close().await;
         return Ok(judged?);

@@ -44,7 +44,7 @@ impl Workers {
         };
         let measured = telemetry::measure()?;
         let place = Place {
-            database: self.servers.database.clone(),
+            databases: self.servers.databases()?,
             ..Place::default()
         };
         let house = parts::house(&nats, &store, parts::ai(&self.outside)?, self.outside.bank_timeout()).at(place);

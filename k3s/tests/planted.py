@@ -131,6 +131,23 @@ FAULTS = {
         ("base", lambda w: setting(w, "gateway", "MARU_API", "127.0.0.1:8080"), "its port api"),
         ("base", lambda w: first(w, "flows").update(args=["gateway", "--no-such"]), "--no-such"),
     ],
+    rules.everybody_knows_the_same_databases: [
+        (
+            "base+database-per-context",
+            lambda w: unset(w, "backup", "MARU_DB_URL_BOOKS"),
+            "backup is told of other databases",
+        ),
+        (
+            "base+database-per-context",
+            lambda w: setting(w, "money", "MARU_DB_URL_PAYMENTS", "ws://surrealdb:8000"),
+            "money is told of other databases",
+        ),
+        (
+            "base+database-per-context",
+            lambda w: [unset(w, pod.name, "MARU_DB_URL_BOOKS") for pod in w.maru() if pod.name != "gate"],
+            "nobody is told of the database surrealdb-books",
+        ),
+    ],
     rules.metrics_are_scraped: [
         ("ha", lambda w: spec(w, "PodMonitor", "maru").pop("jobLabel"), "does not begin with maru"),
         (
@@ -296,6 +313,13 @@ FAULTS = {
             lambda w: [policy(w, name).update(podSelector={}) for name in ("from-maru-to-surrealdb",)]
             + [policy(w, "to-surrealdb")["ingress"][0].update({"from": [{"podSelector": {}}]})],
             "gate may reach surrealdb:8000",
+        ),
+        (
+            "ha+database-per-context",
+            lambda w: policy(w, "to-surrealdb").update(
+                podSelector={"matchLabels": {"app.kubernetes.io/name": "surrealdb"}}
+            ),
+            "money is not let through to surrealdb-books:8000",
         ),
         ("single", lambda w: drop(w, "NetworkPolicy", "dns"), "lacks Egress with kube-system/kube-dns"),
         (

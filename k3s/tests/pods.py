@@ -36,7 +36,7 @@ def there_is_time_to_leave(world):
         if "exec" in hook:
             conf = nats_conf(world)
             drain = sum(int(re.search(rf"lame_duck_{part}: (\d+)s", conf)[1]) for part in ("grace_period", "duration"))
-        if pod.name == "surrealdb":
+        if pod.name.startswith("surrealdb"):
             drain = 60
         if pod.spec["terminationGracePeriodSeconds"] < before + drain + 5:
             yield f"{pod.name} may need {before + drain + 5} s to leave and is killed before"
@@ -50,13 +50,10 @@ def a_rollout_takes_nothing_away(world):
             how = pod.owner["spec"].get("strategy", {}).get("rollingUpdate", {})
             if (how.get("maxSurge"), how.get("maxUnavailable")) != (1, 0):
                 yield f"{pod.name} takes a pod away before the next one is there"
-    database = world.get("StatefulSet", "surrealdb")
-    disk = any(
-        arg.startswith(("rocksdb:", "surrealkv:"))
-        for arg in database["spec"]["template"]["spec"]["containers"][0]["args"]
-    )
-    if disk and database["spec"]["replicas"] != 1:
-        yield "two database servers would share one folder"
+        if pod.kind == "StatefulSet" and pod.name.startswith("surrealdb"):
+            disk = any(arg.startswith(("rocksdb:", "surrealkv:")) for arg in pod.spec["containers"][0]["args"])
+            if disk and pod.owner["spec"]["replicas"] != 1:
+                yield f"{pod.name}: two database servers would share one folder"
 
 
 def pods_are_restricted(world):

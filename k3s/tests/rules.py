@@ -159,6 +159,25 @@ def the_binary_understands_what_it_is_told(world):
                     yield f"{pod.name} listens on {values.get(name)}, which is not its port {port}"
 
 
+def everybody_knows_the_same_databases(world):
+    """A process that was told otherwise would look for what was done in a place where it is not."""
+    told = {}
+    for pod in world.maru():
+        for container in pod.containers():
+            values = {one["name"]: one.get("value") for one in container.get("env", [])}
+            if "MARU_DB_URL" in values:
+                known = {name: at for name, at in values.items() if name.startswith("MARU_DB_URL")}
+                told.setdefault(tuple(sorted(known.items())), []).append(pod.name)
+    if len(told) > 1:
+        odd = min(told.values(), key=len)
+        yield f"{', '.join(odd)} is told of other databases than the rest"
+    named = {at for known in told for _, at in known}
+    for one in world.of("StatefulSet"):
+        name = one["metadata"]["name"]
+        if name.startswith("surrealdb") and f"ws://{name}:8000" not in named:
+            yield f"nobody is told of the database {name}"
+
+
 def metrics_are_scraped(world):
     monitors = [one["spec"] for one in world.of("PodMonitor") if "namespaceSelector" not in one["spec"]]
     for pod in world.pods() if monitors else []:
@@ -281,6 +300,7 @@ RULES = [
     ways_in_are_whole,
     every_lane_runs_in_one_deployment,
     the_binary_understands_what_it_is_told,
+    everybody_knows_the_same_databases,
     metrics_are_scraped,
     scaling_follows_what_is_there,
     each_object_is_applied_in_its_step,

@@ -24,6 +24,7 @@ case "$*" in
   *"jsonpath={{.status.conditions"*) echo "{end}" ;;
   *"--for condition=complete"*) [ "{end}" = Complete ] ;;
   *"get deployment"*) echo deployment/gateway ;;
+  *"get statefulset -l"*) echo statefulset/surrealdb-books ;;
   *"get statefulset/nats"*) echo "{servers}" ;;
 esac
 """
@@ -69,6 +70,7 @@ def deploy_and_restore(text, scratch):
         "!maru/step",
         "statefulset/nats",
         "statefulset/surrealdb",
+        "statefulset/surrealdb-books",
         "delete job/gate",
         "maru/step=gate",
         "maru/step=roll",

@@ -148,15 +148,23 @@ def objects(text):
 
 def renderings(scratch):
     """Name and text of everything that can be applied: the base, the overlays, platform, each component alone on
-    the base, and the carrier."""
+    the base, databases for contexts on `ha`, and the carrier."""
     yield "carrier", (K3S / "carrier.yaml").read_text()
     for folder in [K3S / "base", *sorted((K3S / "overlays").iterdir()), K3S / "platform"]:
         yield folder.name, render(folder)
     for component in sorted((K3S / "components").iterdir()):
-        # kustomize takes relative paths only.
-        alone = scratch / component.name
-        alone.mkdir()
-        up = "../" * len(alone.resolve().parts[1:])
-        lines = [f"resources: ['{up}{str(K3S / 'base')[1:]}']", f"components: ['{up}{str(component)[1:]}']"]
-        (alone / "kustomization.yaml").write_text("\n".join(lines))
-        yield f"base+{component.name}", render(alone)
+        yield f"base+{component.name}", render(together(scratch, K3S / "base", component))
+    # It has pods that the policies must let through.
+    divided = K3S / "components" / "database-per-context"
+    yield f"ha+{divided.name}", render(together(scratch, K3S / "overlays" / "ha", divided))
+
+
+def together(scratch, folder, component):
+    """A folder that renders another with a component."""
+    both = scratch / f"{folder.name}+{component.name}"
+    both.mkdir()
+    # kustomize takes relative paths only.
+    up = "../" * len(both.resolve().parts[1:])
+    lines = [f"resources: ['{up}{str(folder)[1:]}']", f"components: ['{up}{str(component)[1:]}']"]
+    (both / "kustomization.yaml").write_text("\n".join(lines))
+    return both

@@ -84,4 +84,9 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "batches",
         text: include_str!("../surreal/014_batches.surql"),
     },
+    Migration {
+        number: 15,
+        name: "rooms",
+        text: include_str!("../surreal/015_rooms.surql"),
+    },
 ];

@@ -10,9 +10,9 @@ use maru_streams::store::Store;
 use serde_json::Value;
 
 use super::Failed;
-use crate::operator;
 use crate::verify::dice::Dice;
 use crate::verify::scratch::Scratch;
+use crate::{apart, operator};
 
 /// How long a database server may take to come up.
 const START: Duration = Duration::from_secs(60);
@@ -79,7 +79,7 @@ impl Site {
     pub async fn opened<T>(&self, look: impl AsyncFnOnce(&Nats, &Store) -> Result<T, Failed>) -> Result<T, Failed> {
         if let (Some(database), Some(nats)) = (&self.scratch.database, self.scratch.nats_url()) {
             let nats = Nats::connect(&nats, "maru drill").await?;
-            let store = Store::open(&database.url, Some(database.credentials.clone())).await?;
+            let store = Store::open(database.url.as_str(), Some(database.credentials.clone())).await?;
             let seen = look(&nats, &store).await;
             nats.close().await;
             return seen;
@@ -106,6 +106,10 @@ impl Site {
     pub async fn maru(&self, arguments: &[&str]) -> Result<Value, Failed> {
         let mut command = tokio::process::Command::new(std::env::current_exe()?);
         for name in ["NATS_URL", "MARU_DB_URL", "MARU_DB_USER", "MARU_DB_PASSWORD"] {
+            command.env_remove(name);
+        }
+        // A scratch installation has one database, whatever this process was told.
+        for name in apart::variables() {
             command.env_remove(name);
         }
         command

@@ -70,7 +70,8 @@ pub trait Context: Send + Sync + 'static {
     /// Whose thing it is; live streams are cut by it.
     fn owner(state: &Self::State) -> Option<MemberId>;
 
-    /// The further documents that belong to the state after an event, committed with it.
+    /// The further documents that belong to the state after an event, committed with it. Their tables begin with the
+    /// context's name, by which they are found where it has a database of its own.
     fn keeps(_subject: Uuid, _state: &Self::State, _told: &ToldOf<Self>) -> Vec<Row> {
         Vec::new()
     }

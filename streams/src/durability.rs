@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use crate::nats::Nats;
+use crate::store::Addresses;
 use crate::topology::{COMMANDS, EVENTS};
 
 /// What a 2xx promises.
@@ -36,19 +37,19 @@ impl Durability {
 const LOOK_EVERY: Duration = Duration::from_secs(15);
 const READ_AGAIN: u32 = 4;
 
-/// Reads what the servers really do: `monitor` is nats-server's monitoring address, `database` the
-/// database's URL. What cannot be learnt counts as not promised.
-pub async fn read(nats: &Nats, monitor: Option<&str>, database: &str) -> Durability {
+/// Reads what the servers really do: `monitor` is nats-server's monitoring address. Of several databases the
+/// weakest counts. What cannot be learnt counts as not promised.
+pub async fn read(nats: &Nats, monitor: Option<&str>, databases: &Addresses) -> Durability {
     let streams = streams(nats, monitor).await.unwrap_or_else(|why| {
         tracing::warn!(%why, "cannot learn whether nats-server writes through; assuming that it does not");
         Durability::Buffered
     });
-    told(streams, database)
+    told(streams, databases)
 }
 
 /// Goes on looking: somebody may set the servers otherwise while we run, and a server whose disk has failed says
 /// so at its monitoring address alone. What cannot be learnt now is as it was.
-pub async fn watch(nats: Nats, monitor: Option<String>, database: String, stop: CancellationToken) {
+pub async fn watch(nats: Nats, monitor: Option<String>, databases: Addresses, stop: CancellationToken) {
     for nth in (0..READ_AGAIN).cycle() {
         if let Some(monitor) = &monitor {
             let is_healthy = healthz(monitor).await;
@@ -60,7 +61,7 @@ pub async fn watch(nats: Nats, monitor: Option<String>, database: String, stop: 
         if nth + 1 == READ_AGAIN {
             match streams(&nats, monitor.as_deref()).await {
                 Ok(streams) => {
-                    told(streams, &database);
+                    told(streams, &databases);
                 }
                 Err(why) => tracing::debug!(%why, "durability cannot be read again now"),
             }
@@ -68,9 +69,9 @@ pub async fn watch(nats: Nats, monitor: Option<String>, database: String, stop: 
     }
 }
 
-/// What that is worth with this database, which the metrics show from here on.
-fn told(streams: Durability, database: &str) -> Durability {
-    let found = match database_keeps(database) {
+/// What that is worth with these databases, which the metrics show from here on.
+fn told(streams: Durability, databases: &Addresses) -> Durability {
+    let found = match databases.all().all(database_keeps) {
         true => streams,
         false => Durability::Buffered,
     };

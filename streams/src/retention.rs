@@ -4,7 +4,8 @@
 //! It goes through each table in the order of its keys, a page at a time, and remembers how far it came; a
 //! walk that was broken off goes on there. There is no index by time: it would cost a further row with each
 //! command, and a row that is kept for two days is met by two daily walks. What is deleted, and how far the
-//! walk has come, are one transaction, under the fence of the lease.
+//! walk has come, are one transaction, under the fence of the lease. Where a context has a database of its own, its
+//! part of the inbox is gone through there, with a lease and a place of its own: one transaction is in one database.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -108,14 +109,44 @@ impl Retention {
     /// # Errors
     /// When a server does not answer, or the lease was lost.
     pub async fn walk(&self) -> Result<u64, RetentionError> {
+        let (mut rows, mut failed) = (0, None);
+        for (nth, room) in self.store.each().enumerate() {
+            let walk = Self {
+                leases: match nth {
+                    0 => self.leases.clone(),
+                    _ => Leases::new(room.clone()),
+                },
+                store: room,
+                ..self.clone()
+            };
+            let tables: &[(&Aging, Duration)] = match nth {
+                0 => &[
+                    (&INBOX, self.horizon.saturating_mul(2)),
+                    (&ATTEMPTS, LEDGER),
+                    (&EFFECT, LEDGER),
+                    (&BATCH, LEDGER),
+                    (&BATCH_ITEM, LEDGER),
+                ],
+                _ => &[(&INBOX, self.horizon.saturating_mul(2))],
+            };
+            // One that is away keeps the others from nothing.
+            match walk.tables(tables).await {
+                Ok(met) => rows += met,
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        failed.map_or(Ok(rows), Err)
+    }
+
+    /// Goes through these tables of one database.
+    async fn tables(&self, tables: &[(&Aging, Duration)]) -> Result<u64, RetentionError> {
         let Some(lease) = self.leases.take("retention").await? else {
             return Ok(0);
         };
-        let mut rows = self.table(&lease, &INBOX, self.horizon.saturating_mul(2)).await?;
-        rows += self.table(&lease, &ATTEMPTS, LEDGER).await?;
-        rows += self.table(&lease, &EFFECT, LEDGER).await?;
-        rows += self.table(&lease, &BATCH, LEDGER).await?;
-        rows += self.table(&lease, &BATCH_ITEM, LEDGER).await?;
+        let mut rows = 0;
+        for (aging, keep) in tables {
+            rows += self.table(&lease, aging, *keep).await?;
+        }
         lease.free().await;
         Ok(rows)
     }

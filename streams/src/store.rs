@@ -2,31 +2,41 @@
 //! or by a forward range. Everything else (ranges backwards, offsets, counting scans) is linear
 //! somewhere, so it is not offered.
 //!
-//! What holds it is shared by cloning this; cloning the SDK's own handle would open a session each time.
+//! There may be several: one for everything, and one for each context that has its own. [`rooms`] says which
+//! row is in which; whoever reads or writes by key need not know.
+//!
+//! What holds them is shared by cloning this; cloning the SDK's own handle would open a session each time.
 
-use std::borrow::Cow;
-use std::ops::Bound;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use futures_util::future::{join_all, try_join_all};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use surrealdb::types::{Array, Range, RecordId, RecordIdKey, RecordIdKeyRange, Value};
+use surrealdb::types::{RecordId, Value};
 use uuid::Uuid;
 
 mod db;
+mod division;
+mod key;
 mod line;
 mod migrate;
 mod outcome;
+mod rooms;
 mod snapshot;
 
 pub(crate) use db::Db;
+pub(crate) use key::{Field, range};
+pub use key::{Key, Part};
 pub use outcome::{StoreError, Tx, classify};
+pub use rooms::Addresses;
+use rooms::{Room, Rooms};
 pub(crate) use snapshot::Snapshot;
 
-/// The database, shared.
+/// The database, shared; or all of them, where contexts have their own.
 #[derive(Clone)]
 pub struct Store {
-    db: Arc<Db>,
+    rooms: Arc<Rooms>,
 }
 
 /// How to sign in at a remote database; an embedded one has no users.
@@ -38,143 +48,88 @@ pub struct Credentials {
     pub password: String,
 }
 
-/// Where a row is: a table and the parts of its key.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Key {
-    /// Which table.
-    pub table: Cow<'static, str>,
-    /// Compared from left to right, so equality parts come first.
-    pub parts: Vec<Part>,
-}
-
-/// One part of a key. They are ordered as the database orders them: numbers before texts.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(untagged)]
-pub enum Part {
-    /// A whole number, ordered as such.
-    Number(i64),
-    /// A text, ordered by its bytes.
-    Text(String),
-}
-
-impl From<i64> for Part {
-    fn from(number: i64) -> Self {
-        Self::Number(number)
-    }
-}
-
-impl From<&str> for Part {
-    fn from(text: &str) -> Self {
-        Self::Text(text.to_owned())
-    }
-}
-
-impl From<String> for Part {
-    fn from(text: String) -> Self {
-        Self::Text(text)
-    }
-}
-
-impl From<Uuid> for Part {
-    fn from(id: Uuid) -> Self {
-        Self::Text(id.to_string())
-    }
-}
-
-/// What of a row is meant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Field {
-    /// A document.
-    Doc,
-    /// The state of an aggregate.
-    State,
-}
-
-impl Part {
-    fn into_value(self) -> Value {
-        match self {
-            Self::Number(number) => Value::Number(number.into()),
-            Self::Text(text) => Value::String(text),
-        }
-    }
-}
-
-impl Key {
-    /// A key of any parts.
-    pub fn new(table: impl Into<Cow<'static, str>>, parts: impl IntoIterator<Item = Part>) -> Self {
-        Self {
-            table: table.into(),
-            parts: parts.into_iter().collect(),
-        }
-    }
-
-    /// A key of one part.
-    pub fn of(table: &'static str, id: impl Into<Uuid>) -> Self {
-        Self::new(table, [id.into().into()])
-    }
-
-    pub(crate) fn record(&self) -> RecordId {
-        RecordId::new(self.table.as_ref(), array(self.parts.clone()))
-    }
-}
-
-fn array(parts: Vec<Part>) -> RecordIdKey {
-    RecordIdKey::Array(Array::from(parts.into_iter().map(Part::into_value).collect::<Vec<_>>()))
-}
-
-/// Every record whose key begins with `prefix`, from after `after` on.
-pub(crate) fn range(table: &str, prefix: &[Part], after: &[Part]) -> RecordId {
-    let mut start = prefix.to_vec();
-    start.extend_from_slice(after);
-    let start = array(start);
-    let mut end: Vec<Value> = prefix.iter().cloned().map(Part::into_value).collect();
-    // `[prefix, ..]` sorts behind every `[prefix, x]`.
-    end.push(Value::Range(Box::new(Range::unbounded())));
-    RecordId::new(
-        table,
-        RecordIdKey::Range(Box::new(RecordIdKeyRange {
-            start: if after.is_empty() {
-                Bound::Included(start)
-            } else {
-                Bound::Excluded(start)
-            },
-            end: Bound::Included(RecordIdKey::Array(Array::from(end))),
-        })),
-    )
-}
-
 impl Store {
-    /// Opens the database at a URL and brings its tables up to date: `surrealkv:///folder`,
-    /// `ws://host:8000`, or `mem://` for tests.
+    /// Opens the database at a URL, or all of them, and brings their tables up to date: `surrealkv:///folder`,
+    /// `ws://host:8000`, or `mem://` for tests. Each has all tables; what is not of its room stays empty.
     ///
     /// # Errors
-    /// When it cannot be reached or opened (somebody else has the folder, say), or a migration fails.
-    pub async fn open(url: &str, credentials: Option<Credentials>) -> Result<Self, StoreError> {
-        // Whatever else is asked for, a commit is on disk when it is answered.
-        let durable = match url.strip_prefix("surrealkv://") {
-            Some(path) if !path.contains('?') => format!("surrealkv://{path}?sync=every"),
-            _ => url.to_owned(),
+    /// When one cannot be reached or opened (somebody else has the folder, say), a migration fails, or they were
+    /// divided otherwise when they were first opened.
+    pub async fn open(addresses: impl Into<Addresses>, credentials: Option<Credentials>) -> Result<Self, StoreError> {
+        let addresses = addresses.into();
+        let open = async |name, url: &str| Room::open(name, url, credentials.clone()).await.map(Arc::new);
+        let main = open(rooms::MAIN, &addresses.main).await?;
+        let mut own = BTreeMap::new();
+        for (context, url) in &addresses.own {
+            own.insert(*context, open(context, url).await?);
+        }
+        let store = Self {
+            rooms: Arc::new(Rooms { main, own }),
         };
-        let db = Db::open(&durable, credentials).await.map_err(StoreError::Open)?;
-        let store = Self { db: Arc::new(db) };
-        migrate::run(&store).await?;
+        for room in store.each() {
+            migrate::run(&room).await?;
+        }
+        division::check(&store).await?;
         Ok(store)
     }
 
+    /// The main one: views, and all that the machinery keeps beside the write side.
     pub(crate) fn db(&self) -> &Db {
-        &self.db
+        &self.rooms.main.db
     }
 
-    /// Whether the database answers.
+    /// The one of a context: its tables, and its part of inbox, event log and outbox. What is read or written
+    /// in one transaction there is of this context alone.
+    pub(crate) fn of(&self, context: &str) -> &Db {
+        &self.rooms.of(context).db
+    }
+
+    /// The one in which rows of this table lie whose key begins so.
+    pub(crate) fn at(&self, table: &str, parts: &[Part]) -> &Db {
+        &self.rooms.at(table, parts).db
+    }
+
+    /// Each of them by itself, the main one first: for who goes through what all of them have.
+    pub(crate) fn each(&self) -> impl Iterator<Item = Self> + '_ {
+        self.rooms.each().map(|room| Self {
+            rooms: Arc::new(Rooms {
+                main: Arc::clone(room),
+                own: BTreeMap::new(),
+            }),
+        })
+    }
+
+    /// What the main one of these is called: `main`, or the context if it is one of [`Store::each`].
+    pub(crate) fn name(&self) -> &'static str {
+        self.rooms.main.name
+    }
+
+    /// Which context it belongs to, if it is one of [`Store::each`] and not the main one.
+    pub(crate) fn context(&self) -> Option<&'static str> {
+        Some(self.name()).filter(|name| *name != rooms::MAIN)
+    }
+
+    /// What the one of a context is called: as the context, or `main`.
+    pub(crate) fn name_of(&self, context: &str) -> &'static str {
+        self.rooms.of(context).name
+    }
+
+    /// Whether every database answers.
     ///
     /// # Errors
-    /// When it does not.
+    /// When one does not.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        self.db
-            .query("RETURN 1")
-            .await
-            .and_then(surrealdb::IndexedResults::check)?;
-        Ok(())
+        let asked = self.rooms.each().map(|room| room.ping());
+        join_all(asked).await.into_iter().collect()
+    }
+
+    /// Whether those answer that this context's commands need.
+    pub(crate) async fn ping_for(&self, context: &str) -> Result<(), StoreError> {
+        self.rooms.main.ping().await?;
+        match self.rooms.of(context) {
+            room if Arc::ptr_eq(room, &self.rooms.main) => Ok(()),
+            room => room.ping().await,
+        }
     }
 
     /// Reads one document.
@@ -188,21 +143,26 @@ impl Store {
     /// Reads many documents, or many states, in the order of the keys: about a sixth of what it costs to
     /// read each by itself.
     pub(crate) async fn many(&self, keys: &[&Key], what: Field) -> Result<Vec<Option<serde_json::Value>>, StoreError> {
-        if keys.is_empty() {
-            return Ok(Vec::new());
-        }
-        let ids: Vec<RecordId> = keys.iter().map(|key| key.record()).collect();
         let text = match what {
             Field::Doc => "RETURN $ids.doc",
             Field::State => "RETURN $ids.state",
         };
-        let mut rows = self.db.query(text).bind(("ids", ids)).await?;
-        let rows: Value = rows.take(0)?;
-        let Value::Array(rows) = rows else {
-            return Err(StoreError::Commit("a list was asked for".to_owned()));
-        };
-        let read = |row: Value| Some(row.into_json_value()).filter(|row| !row.is_null());
-        Ok(rows.into_iter().map(read).collect())
+        // Each database is asked for its own, and what it says goes to the places of those keys.
+        let asked = self.rooms.divide(keys).map(async |(room, places)| {
+            let ids: Vec<RecordId> = places.iter().map(|place| keys[*place].record()).collect();
+            let mut rows = room.db.query(text).bind(("ids", ids)).await?;
+            match rows.take(0)? {
+                Value::Array(rows) => Ok((places, rows)),
+                _ => Err(StoreError::Commit("a list was asked for".to_owned())),
+            }
+        });
+        let mut found = vec![None; keys.len()];
+        for (places, rows) in try_join_all(asked).await? {
+            for (place, row) in places.into_iter().zip(rows) {
+                found[place] = Some(row.into_json_value()).filter(|row| !row.is_null());
+            }
+        }
+        Ok(found)
     }
 
     /// Reads the state and the version of an aggregate, as its owner keeps them.
@@ -226,7 +186,8 @@ impl Store {
     }
 
     async fn field<T: DeserializeOwned>(&self, key: &Key, text: &'static str) -> Result<Option<T>, StoreError> {
-        let mut rows = self.db.query(text).bind(("id", key.record())).await?;
+        let db = self.at(&key.table, &key.parts);
+        let mut rows = db.query(text).bind(("id", key.record())).await?;
         let doc: Option<serde_json::Value> = rows.take(0)?;
         doc.map(|doc| serde_json::from_value(doc).map_err(StoreError::Row))
             .transpose()
@@ -245,7 +206,7 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<(Vec<Part>, T)>, StoreError> {
         let rows = self
-            .db
+            .at(table, prefix)
             .query(PAGE)
             .bind(("range", range(table, prefix, after)))
             .bind(("limit", i64::try_from(limit).unwrap_or(i64::MAX)))
@@ -260,7 +221,7 @@ impl Store {
     pub async fn create(&self, key: &Key, doc: &impl Serialize) -> Result<bool, StoreError> {
         let doc = serde_json::to_value(doc).map_err(StoreError::Row)?;
         let run = || async {
-            self.db
+            self.at(&key.table, &key.parts)
                 .query("CREATE $id CONTENT { doc: $doc } RETURN NONE")
                 .bind(("id", key.record()))
                 .bind(("doc", doc.clone()))
@@ -287,7 +248,7 @@ impl Store {
         let before = serde_json::to_value(before).map_err(StoreError::Row)?;
         let after = serde_json::to_value(after).map_err(StoreError::Row)?;
         let run = || async {
-            self.db
+            self.at(&key.table, &key.parts)
                 .query("UPDATE $id SET doc = $after WHERE doc = $before RETURN VALUE true")
                 .bind(("id", key.record()))
                 .bind(("before", before.clone()))
@@ -302,20 +263,24 @@ impl Store {
         }
     }
 
-    /// Deletes rows; those that are not there are as good.
+    /// Deletes rows; those that are not there are as good. Those of one database go together.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn delete(&self, keys: &[Key]) -> Result<(), StoreError> {
-        let rows: Vec<RecordId> = keys.iter().map(Key::record).collect();
-        let run = || {
-            let text = "{ DELETE $rows RETURN NONE; RETURN NONE; }";
-            self.db.query(text).bind(("rows", rows.clone())).into_future()
-        };
-        match retry(run).await? {
-            Tx::Done(_) => Ok(()),
-            other => Err(other.into()),
+        let keys: Vec<&Key> = keys.iter().collect();
+        for (room, places) in self.rooms.divide(&keys) {
+            let rows: Vec<RecordId> = places.iter().map(|place| keys[*place].record()).collect();
+            let run = || {
+                let text = "{ DELETE $rows RETURN NONE; RETURN NONE; }";
+                room.db.query(text).bind(("rows", rows.clone())).into_future()
+            };
+            match retry(run).await? {
+                Tx::Done(_) => {}
+                other => return Err(other.into()),
+            }
         }
+        Ok(())
     }
 }
 

@@ -5,7 +5,7 @@
 //! [`one_process_only`].
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -182,12 +182,14 @@ impl Servers {
 /// Where the parts of a split house find each other.
 pub struct Site {
     pub database: u16,
+    /// The databases of contexts that have one of their own, and their folders.
+    pub own: Vec<(&'static str, u16, PathBuf)>,
     pub gateways: Vec<u16>,
     env: Vec<(String, String)>,
 }
 
 impl Site {
-    pub fn new(data: &Path) -> Self {
+    pub fn new(data: &Path, own: &[&'static str]) -> Self {
         let database = free_port();
         let data_in = |name: &str| data.join(name).display().to_string();
         let env = [
@@ -199,10 +201,17 @@ impl Site {
             // Made up for this house, and good for nothing else.
             ("MARU_DB_PASSWORD", format!("house-{database}")),
         ];
+        let own: Vec<_> = own.iter().map(|of| (*of, free_port(), data.join(of))).collect();
+        let mut env: Vec<(String, String)> = env.map(|(name, value)| (name.to_owned(), value)).into();
+        for (context, port, _) in &own {
+            let name = format!("MARU_DB_URL_{}", context.to_uppercase());
+            env.push((name, format!("ws://127.0.0.1:{port}")));
+        }
         Self {
             database,
+            own,
             gateways: vec![free_port(), free_port()],
-            env: env.map(|(name, value)| (name.to_owned(), value)).into(),
+            env,
         }
     }
 
@@ -230,6 +239,12 @@ impl Site {
         let health = format!("http://{}/health", on(self.database));
         // The database server's log is not ours, and has its own form.
         let mut processes = vec![process(word("database"), vec![word("database")], health, None, aside)];
+        for (context, port, folder) in &self.own {
+            let folder = folder.display().to_string();
+            let words = ["database", "--bind", &on(*port), "--data", &folder].map(word).into();
+            let health = format!("http://{}/health", on(*port));
+            processes.push(process(format!("database of {context}"), words, health, None, aside));
+        }
         for (nth, api) in (1..).zip(&self.gateways) {
             let metrics = free_port();
             let words = ["gateway", "--api", &on(*api), "--metrics", &on(metrics)]

@@ -97,21 +97,26 @@ impl House {
 
     /// A house whose parts are processes of their own, whatever form is asked for.
     pub async fn split(env: &[(&str, &str)]) -> Self {
-        Self::parted(env, Servers::one).await
+        Self::parted(env, &[], Servers::one).await
+    }
+
+    /// The same, with databases of their own for these contexts.
+    pub async fn divided(own: &[&'static str]) -> Self {
+        Self::parted(&[], own, Servers::one).await
     }
 
     /// The same on a cluster of three nats-servers, which keep everything three times.
     pub async fn clustered() -> Self {
-        Self::parted(&[("MARU_STREAM_REPLICAS", "3")], |data| {
+        Self::parted(&[("MARU_STREAM_REPLICAS", "3")], &[], |data| {
             Servers::Three(Cluster::new(data))
         })
         .await
     }
 
-    async fn parted(env: &[(&str, &str)], servers: impl FnOnce(&Path) -> Servers) -> Self {
+    async fn parted(env: &[(&str, &str)], own: &[&'static str], servers: impl FnOnce(&Path) -> Servers) -> Self {
         let mut house = Self::bare(env, Servers::Kept);
         house.servers = servers(&house.data());
-        let site = Site::new(&house.data());
+        let site = Site::new(&house.data(), own);
         house.processes = site.processes(&house.log, &house.aside);
         *house.doors.lock().expect("a lock") = Some(Doors::open(house.api, site.gateways.clone()).await);
         house.site = Some(site);
@@ -179,6 +184,21 @@ impl House {
         found.unwrap_or_else(|| panic!("no {name} here"))
     }
 
+    /// A command of an operator in the split form, with the variables of the house; how it ended, and what it said.
+    pub async fn operator(&self, arguments: &[&str], without: &[&str]) -> std::process::Output {
+        let site = self.site.as_ref().expect("the split form");
+        let mut command = maru();
+        command
+            .envs(site.env(&self.servers))
+            .stdout(std::process::Stdio::piped());
+        for name in without {
+            command.env_remove(name);
+        }
+        command.args(arguments);
+        let ended = tokio::process::Command::from(command).output().await;
+        ended.expect("run maru")
+    }
+
     /// `maru streams apply`, as the deploy of a split installation begins.
     async fn make_streams(&self, env: &[(String, String)]) {
         let apply = || {
@@ -238,7 +258,7 @@ impl House {
 
     /// SIGTERM, and waits for the end: of Maru first, then of what it stands on. Success, if all of it was.
     pub async fn stop(&self) -> ExitStatus {
-        let is_server = |process: &&Process| process.name == "database";
+        let is_server = |process: &&Process| process.name.starts_with("database");
         let mut worst = ExitStatus::default();
         let (servers, ours): (Vec<&Process>, Vec<&Process>) = self.processes.iter().partition(is_server);
         for together in [ours, servers] {

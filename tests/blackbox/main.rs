@@ -31,6 +31,7 @@ mod refused_starts;
 mod repeats;
 mod resumed;
 mod reviews;
+mod rooms;
 mod split;
 mod story;
 mod streams;

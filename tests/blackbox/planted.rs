@@ -97,7 +97,7 @@ async fn runs(data: PathBuf, api: SocketAddr) {
     topology::apply(&nats, &house.consumers(), size)
         .await
         .expect("the topology");
-    let durability = durability::read(&nats, Some(server.monitor()), &database).await;
+    let durability = durability::read(&nats, Some(server.monitor()), &database.as_str().into()).await;
     let settings = Settings {
         requests_per_second: 100_000.try_into().expect("a number"),
         requests_at_once: 1024,

@@ -10,10 +10,12 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::house::root;
 
 /// The variables that would change what Maru does; a test says which it wants.
-const SETTINGS: [&str; 12] = [
+const SETTINGS: [&str; 14] = [
     "NATS_URL",
     "NATS_MONITOR_URL",
     "MARU_DB_URL",
+    "MARU_DB_URL_BOOKS",
+    "MARU_DB_URL_PAYMENTS",
     "MARU_ONLY",
     "OPENAI_BASE_URL",
     "OPENAI_API_KEY",

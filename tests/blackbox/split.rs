@@ -19,7 +19,7 @@ const SOON: Duration = Duration::from_secs(9);
 const LONG: Duration = Duration::from_secs(100);
 
 /// What processes say while a part that they need is away.
-fn allow_outages(house: &House) {
+pub fn allow_outages(house: &House) {
     for words in [
         "the database is away",
         "the connection to nats-server is lost",
@@ -46,7 +46,7 @@ fn allow_outages(house: &House) {
 }
 
 /// An answer that must come soon, though what it needs may be away.
-async fn soon(who: &Person, method: Method, path: &str, headers: &[(&str, &str)], body: Option<Value>) -> Reply {
+pub async fn soon(who: &Person, method: Method, path: &str, headers: &[(&str, &str)], body: Option<Value>) -> Reply {
     let asked = Instant::now();
     let reply = who.send(method, path, headers, body).await;
     assert!(
@@ -59,7 +59,7 @@ async fn soon(who: &Person, method: Method, path: &str, headers: &[(&str, &str)]
 }
 
 /// Reads a path again and again until it answers 200.
-async fn comes_back(who: &Person, path: &str) {
+pub async fn comes_back(who: &Person, path: &str) {
     within(LONG, &format!("{path} is served again"), async || {
         let reply = who.try_send(Method::GET, path, &[], None).await.ok()?;
         (reply.status == 200).then_some(())
@@ -68,7 +68,7 @@ async fn comes_back(who: &Person, path: &str) {
 }
 
 /// Waits until a command has taken effect.
-async fn is_done(who: &Person, taken: &Reply) {
+pub async fn is_done(who: &Person, taken: &Reply) {
     let path = format!("/v1/commands/{}", taken.str("commandId"));
     within(LONG, "what was taken in is done", async || {
         let reply = who.try_send(Method::GET, &path, &[], None).await.ok()?;
@@ -78,7 +78,7 @@ async fn is_done(who: &Person, taken: &Reply) {
 }
 
 /// A house whose doors and workers say so, or do not.
-async fn takes_work(house: &House) -> bool {
+pub async fn takes_work(house: &House) -> bool {
     for process in house.processes.iter().filter(|process| process.metrics.is_some()) {
         let port = process.metrics.unwrap_or_default();
         for probe in ["livez", "readyz"] {

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use maru_schemas::CONTEXTS;
 use maru_schemas::letters::State as LetterState;
 use maru_schemas::members::Role;
@@ -65,9 +67,20 @@ async fn get_command(
     Named(command_id): Named<Uuid>,
 ) -> Result<Json<CommandStatus>, Problem> {
     let is_mine = |actor: &str| member.role == Role::Admin || actor == member.actor().to_string();
-    for context in CONTEXTS {
-        let Some(row) = last_word(&door.store, context, command_id).await? else {
-            continue;
+    // Whose it is stands nowhere in its id. A context may have a database of its own, and that be away: who is
+    // found in another is not to wait for it.
+    let store = &door.store;
+    let look = |context| async move { (context, last_word(store, context, command_id).await) };
+    let mut looks: FuturesUnordered<_> = CONTEXTS.into_iter().map(look).collect();
+    let mut away = Vec::new();
+    while let Some((context, looked)) = looks.next().await {
+        let row = match looked {
+            Ok(Some(row)) => row,
+            Ok(None) => continue,
+            Err(error) => {
+                away.push((context, error));
+                continue;
+            }
         };
         if !is_mine(&row.actor) {
             return Err(NO_SUCH_COMMAND.into());
@@ -94,6 +107,10 @@ async fn get_command(
     }
     // Nobody has handled it yet; the streams know whether it was sent, by whom, and whether it was given up.
     let sent = sent(&door.nats, command_id).await.map_err(Problem::unavailable)?;
+    let is_its_own = |context: &str| sent.as_ref().is_none_or(|sent| sent.context == context);
+    if let Some((_, error)) = away.into_iter().find(|(context, _)| is_its_own(context)) {
+        return Err(error.into());
+    }
     let letter = of_command(&door.nats, command_id).await.map_err(Problem::unavailable)?;
     let actor = sent.map(|sent| sent.actor);
     let actor = actor.or_else(|| letter.as_ref()?.headers.get("maru-actor").cloned());

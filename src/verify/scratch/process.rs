@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::apart;
+
 /// How long a drain may take before it counts as none.
 const DRAIN: Duration = Duration::from_secs(90);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -42,6 +44,9 @@ impl Process {
         let log = OpenOptions::new().create(true).append(true).open(&self.log)?;
         let mut command = Command::new(&self.program);
         for name in NOT_INHERITED {
+            command.env_remove(name);
+        }
+        for name in apart::variables() {
             command.env_remove(name);
         }
         command

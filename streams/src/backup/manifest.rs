@@ -1,5 +1,6 @@
 //! What a backup says of itself. It is written last: a folder without it is not a backup.
 
+use std::collections::BTreeSet;
 use std::io::{ErrorKind, Write};
 use std::path::Path;
 
@@ -13,6 +14,8 @@ use super::{BackupError, Say, files};
 const NAME: &str = "manifest.json";
 /// Whoever changes what a backup consists of counts on.
 pub(super) const FORMAT: u32 = 1;
+/// With databases of single contexts in it, which a build that reads the first alone would leave out.
+const DIVIDED: u32 = 2;
 
 /// Everything there is to know of a backup without reading its files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,8 +33,11 @@ pub struct Manifest {
     pub begun: Timestamp,
     /// What was accepted after this is not.
     pub ended: Timestamp,
-    /// The database.
+    /// The database; the main one, if there are several.
     pub database: FileSum,
+    /// Those of contexts that have one of their own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub apart: Vec<ApartPart>,
     /// The streams, in the order in which they were read.
     pub streams: Vec<StreamPart>,
 }
@@ -48,6 +54,16 @@ pub struct FileSum {
     pub sha256: String,
     /// How long it took to write.
     pub milliseconds: u64,
+}
+
+/// The database of one context in a backup.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ApartPart {
+    /// Which context's.
+    pub context: String,
+    /// Its export.
+    pub file: FileSum,
 }
 
 /// A stream in a backup.
@@ -80,6 +96,16 @@ pub struct Standing {
     pub settled: u64,
 }
 
+fn named(contexts: &BTreeSet<&str>) -> String {
+    match contexts.is_empty() {
+        true => "one database for everything".to_owned(),
+        false => {
+            let names: Vec<&str> = contexts.iter().copied().collect();
+            format!("a database of its own for {}", names.join(", "))
+        }
+    }
+}
+
 impl Manifest {
     /// Reads it.
     ///
@@ -96,8 +122,11 @@ impl Manifest {
         })?;
         let unread = |error: serde_json::Error| no_backup(format!("its manifest cannot be read: {error}"));
         let told: Value = serde_json::from_slice(&text).map_err(unread)?;
-        if told["format"] != FORMAT {
-            let why = format!("its format is {}, this build reads {FORMAT}", told["format"]);
+        if told["format"] != FORMAT && told["format"] != DIVIDED {
+            let why = format!(
+                "its format is {}, this build reads {FORMAT} and {DIVIDED}",
+                told["format"]
+            );
             return Err(no_backup(why));
         }
         serde_json::from_value(told).map_err(unread)
@@ -125,7 +154,31 @@ impl Manifest {
     }
 
     fn files(&self) -> impl Iterator<Item = &FileSum> {
-        self.streams.iter().map(|part| &part.file).chain([&self.database])
+        let databases = [&self.database]
+            .into_iter()
+            .chain(self.apart.iter().map(|part| &part.file));
+        self.streams.iter().map(|part| &part.file).chain(databases)
+    }
+
+    /// The format of a backup with so many databases of contexts.
+    pub(super) const fn format_of(apart: usize) -> u32 {
+        if apart == 0 { FORMAT } else { DIVIDED }
+    }
+
+    /// Whether it is divided into databases as the installation is that it is to be put into.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub fn refuse_unless_divided_so<'a>(&self, apart: impl Iterator<Item = &'a str>) -> Result<(), BackupError> {
+        let theirs: BTreeSet<&str> = self.apart.iter().map(|part| part.context.as_str()).collect();
+        let ours: BTreeSet<&str> = apart.collect();
+        match theirs == ours {
+            true => Ok(()),
+            false => Err(BackupError::Divided {
+                theirs: named(&theirs),
+                ours: named(&ours),
+            }),
+        }
     }
 
     pub(super) async fn check(&self, folder: &Path, say: Say<'_>) -> Result<(), BackupError> {

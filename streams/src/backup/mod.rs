@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! 1. where each consumer stands        what was settled by now …
-//! 2. the database, at one moment       … has its effect in here …
+//! 2. each database, at one moment      … has its effect in here …
 //! 3. SCHEDULES, DEAD, EVENTS,          … and what followed from it in here; whatever came since is in here
 //!    JOBS, COMMANDS, the images            too, not settled, and is done again
 //! ```
@@ -31,7 +31,7 @@ mod take;
 use std::path::PathBuf;
 
 pub use self::database::{Database, answering, import};
-pub use self::manifest::{FileSum, Manifest, Standing, StreamPart};
+pub use self::manifest::{ApartPart, FileSum, Manifest, Standing, StreamPart};
 pub use self::put_back::{check, put_back, refuse_unless_empty};
 pub use self::server::DatabaseServer;
 pub use self::shelf::Shelf;
@@ -79,6 +79,17 @@ pub enum BackupError {
         file: PathBuf,
         /// What is wrong with it.
         why: String,
+    },
+    /// It is of an installation with other databases.
+    #[error(
+        "the backup is of an installation with {theirs}, and this one has {ours}; a restore puts each back into its \
+         own: set MARU_DB_URL_<CONTEXT> as it was there"
+    )]
+    Divided {
+        /// Those of the backup.
+        theirs: String,
+        /// Those that are here.
+        ours: String,
     },
     /// There is something already.
     #[error("{what}; a restore goes into an empty installation only: {remedy}")]

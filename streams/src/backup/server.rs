@@ -88,8 +88,8 @@ impl DatabaseServer {
         Ok(())
     }
 
-    /// Makes sure that there is nothing in it. Tables are no matter: a process that looked for its servers may
-    /// have made them.
+    /// Makes sure that there is nothing in it. Tables are no matter, nor what it is for: a process that looked for its
+    /// servers may have made them.
     ///
     /// # Errors
     /// When a row is there, or the server cannot be asked.
@@ -97,13 +97,13 @@ impl DatabaseServer {
         self.query(WRITING, NAMESPACE.to_owned()).await?;
         let info = self.query(WRITING, "INFO FOR DB".to_owned()).await?;
         let tables = info["tables"].as_object().into_iter().flatten().map(|(name, _)| name);
-        for table in tables.filter(|table| *table != "migration") {
+        for table in tables.filter(|table| !["migration", "room"].contains(&table.as_str())) {
             let rows = self
                 .query(WRITING, format!("SELECT VALUE id FROM `{table}` LIMIT 1"))
                 .await?;
             if rows.as_array().is_none_or(|rows| !rows.is_empty()) {
                 return Err(BackupError::NotEmpty {
-                    what: format!("there are rows in the database's table {table}"),
+                    what: format!("there are rows in the table {table} of the database at {}", self.base),
                     remedy: "name another database server, or run REMOVE DATABASE maru in the namespace maru of this \
                              one"
                     .to_owned(),

@@ -120,6 +120,7 @@ mod tests {
             begun: at(0),
             ended: at(0),
             database: file,
+            apart: Vec::new(),
             streams: Vec::new(),
         };
         manifest.write(place).expect("a manifest");

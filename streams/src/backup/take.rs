@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::database::Database;
 use super::files::Recorder;
-use super::manifest::{FORMAT, Manifest};
+use super::manifest::{ApartPart, Manifest};
 use super::{BackupError, Say, streams};
 use crate::intention::Clock;
 use crate::nats::Nats;
@@ -16,6 +16,7 @@ use crate::nats::Nats;
 pub async fn take(
     nats: &Nats,
     database: &Database,
+    apart: &[(&'static str, Database)],
     folder: &Path,
     clock: &Clock,
     say: Say<'_>,
@@ -29,18 +30,30 @@ pub async fn take(
     let mut file = Recorder::create(&folder.join("database.surql"), "the database", say).await?;
     database.export(nats, &name, &mut file).await?;
     let database = file.finish().await?;
+    // Each at a moment of its own: what one has and another has not yet is in the streams, which are read later.
+    let mut contexts = Vec::new();
+    for (context, database) in apart {
+        let part = format!("the database of {context}");
+        let mut file = Recorder::create(&folder.join(format!("database-{context}.surql")), &part, say).await?;
+        database.export(nats, &name, &mut file).await?;
+        contexts.push(ApartPart {
+            context: (*context).to_owned(),
+            file: file.finish().await?,
+        });
+    }
     let mut parts = Vec::new();
     for (consumers, stream) in standing {
         parts.push(streams::take(nats, &stream, consumers, folder, say).await?);
     }
     let manifest = Manifest {
-        format: FORMAT,
+        format: Manifest::format_of(contexts.len()),
         name,
         maru: env!("CARGO_PKG_VERSION").to_owned(),
         nats_server: nats.client().server_info().version,
         begun,
         ended: clock.now(),
         database,
+        apart: contexts,
         streams: parts,
     };
     manifest.write(folder)?;

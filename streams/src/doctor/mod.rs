@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use crate::intention::Clock;
 use crate::nats::Nats;
-use crate::store::Store;
+use crate::store::{Addresses, Store};
 use crate::topology::Consumer;
 
 /// Where an installation lies, as far as the process knows that answers.
@@ -25,8 +25,8 @@ pub struct Place {
     pub data: Option<PathBuf>,
     /// nats-server's monitoring address.
     pub monitor: Option<String>,
-    /// The database's URL.
-    pub database: String,
+    /// Where its databases are.
+    pub databases: Addresses,
 }
 
 /// How bad it is.

@@ -28,17 +28,35 @@ pub(super) async fn examine(
     place: &Place,
 ) -> Vec<Finding> {
     let mut findings = vec![Finding::ok("nats-server", nats.client().server_info().version)];
-    findings.push(match store.db().version().await {
-        Ok(version) => Finding::ok("database", version.to_string()),
-        Err(error) => Finding::graded("database", Grade::Bad, error.to_string(), AWAY),
-    });
+    for room in store.each() {
+        findings.push(match room.db().version().await {
+            Ok(version) => Finding::ok("database", about(&room, version)),
+            Err(error) => Finding::graded("database", Grade::Bad, about(&room, error.to_string()), AWAY),
+        });
+    }
     findings.push(durable(nats, place).await);
     findings.push(apart("clock of nats-server", clock, nats_time(nats)).await);
-    findings.push(apart("clock of the database", clock, database_time(store)).await);
+    for room in store.each() {
+        let mut found = apart("clock of the database", clock, database_time(&room)).await;
+        found.found = about(&room, found.found);
+        findings.push(found);
+    }
     findings.extend(streams(nats).await);
     findings.push(consumers_there(nats, consumers).await);
-    findings.push(outbox(store, clock.now()).await);
+    for room in store.each() {
+        let mut found = outbox(&room, clock.now()).await;
+        found.found = about(&room, found.found);
+        findings.push(found);
+    }
     findings
+}
+
+/// Whose database it was found in, where a context has its own.
+fn about(room: &Store, found: String) -> String {
+    match room.context() {
+        Some(context) => format!("{context}: {found}"),
+        None => found,
+    }
 }
 
 async fn durable(nats: &Nats, place: &Place) -> Finding {
@@ -51,7 +69,7 @@ async fn durable(nats: &Nats, place: &Place) -> Finding {
             "look at maru_durability_info of a gateway, which knows nats-server's monitoring address",
         );
     };
-    let found = durability::read(nats, Some(monitor), &place.database).await;
+    let found = durability::read(nats, Some(monitor), &place.databases).await;
     let grade = if found == Durability::Buffered {
         Grade::Bad
     } else {

@@ -188,7 +188,7 @@ impl<C: Context> Deciding<C> {
     /// The event log of an aggregate, as far as it is there.
     async fn log(&self, store: &Store, aggregate: Uuid) -> Result<Log<C>, HealError> {
         let mut rows = store
-            .db()
+            .of(C::NAME)
             .query("RETURN (SELECT VALUE { version: record::id(id)[2], event: event, text: text } FROM $range)")
             .bind(("range", range("event", &[Part::from(C::NAME), aggregate.into()], &[])))
             .await

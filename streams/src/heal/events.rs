@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::log::{self, Stored};
 use super::{Findings, Heal, HealError, Recorded, Say, Unhealable, Word, Work};
 use crate::jobs::canary;
-use crate::store::{Key, Part, Store, StoreError};
+use crate::store::{Db, Key, Part, Store, StoreError};
 use crate::subject::Subject;
 use crate::topology::EVENTS;
 
@@ -136,11 +136,26 @@ async fn look_up(work: Arc<Work>, window: Vec<Stored>) -> Result<Looked, HealErr
     Ok(looked)
 }
 
-/// Which of these rows are not there. Mostly none is missing, and counting those that are there is enough.
+/// Which of these rows of inbox or event log are not there.
 pub(super) async fn missing(store: &Store, keys: &[Key]) -> Result<HashSet<Key>, HealError> {
-    let ids: Vec<RecordId> = keys.iter().map(Key::record).collect();
-    let mut rows = store
-        .db()
+    let mut contexts: BTreeMap<&str, Vec<&Key>> = BTreeMap::new();
+    for key in keys {
+        if let Some(Part::Text(context)) = key.parts.first() {
+            contexts.entry(store.name_of(context)).or_default().push(key);
+        }
+    }
+    let mut missing = HashSet::new();
+    for (room, keys) in contexts {
+        // What the main one is called is no context, and so it is in the main one.
+        missing.extend(missing_in(store.of(room), &keys).await?);
+    }
+    Ok(missing)
+}
+
+/// The same of one database. Mostly none is missing, and counting those that are there is enough.
+async fn missing_in(db: &Db, keys: &[&Key]) -> Result<HashSet<Key>, HealError> {
+    let ids: Vec<RecordId> = keys.iter().map(|key| key.record()).collect();
+    let mut rows = db
         .query("RETURN array::len((SELECT VALUE 1 FROM $ids))")
         .bind(("ids", ids.clone()))
         .await
@@ -149,8 +164,7 @@ pub(super) async fn missing(store: &Store, keys: &[Key]) -> Result<HashSet<Key>,
     if count == i64::try_from(keys.len()).ok() {
         return Ok(HashSet::new());
     }
-    let mut rows = store
-        .db()
+    let mut rows = db
         .query("RETURN (SELECT VALUE record::id(id) FROM $ids)")
         .bind(("ids", ids))
         .await
@@ -161,5 +175,6 @@ pub(super) async fn missing(store: &Store, keys: &[Key]) -> Result<HashSet<Key>,
         rows => serde_json::from_value(rows).map_err(StoreError::Row)?,
     };
     let there: HashSet<Vec<Part>> = there.into_iter().collect();
-    Ok(keys.iter().filter(|key| !there.contains(&key.parts)).cloned().collect())
+    let missing = keys.iter().filter(|key| !there.contains(&key.parts));
+    Ok(missing.map(|key| (*key).clone()).collect())
 }

@@ -1,6 +1,7 @@
 //! Where healing begins: the place up to which everything is known to be in the database.
 //!
-//! The mark is a row of the database itself, so that an older copy brings the older mark along. Beside it
+//! The mark is a row of the database itself, so that an older copy brings the older mark along. Where contexts have
+//! databases of their own, each has one, and the oldest counts. Beside it
 //! lies a file that says that the database was closed after that row was written. It is taken away before
 //! the database is opened again, so whoever finds no file, or one that says something else than the row,
 //! has to heal.
@@ -32,7 +33,15 @@ impl Mark {
     /// # Errors
     /// When the database does not answer.
     pub async fn of(store: &Store) -> Result<Self, StoreError> {
-        Ok(store.get(&key()).await?.unwrap_or_default())
+        let mut oldest: Option<Self> = None;
+        for room in store.each() {
+            let mark: Self = room.get(&key()).await?.unwrap_or_default();
+            oldest = Some(oldest.map_or(mark, |oldest| Self {
+                events: oldest.events.min(mark.events),
+                commands: oldest.commands.min(mark.commands),
+            }));
+        }
+        Ok(oldest.unwrap_or_default())
     }
 
     /// Writes it into the database.
@@ -41,18 +50,20 @@ impl Mark {
     /// When the database does not answer.
     pub async fn keep(self, store: &Store) -> Result<(), StoreError> {
         let doc = serde_json::to_value(self).map_err(StoreError::Row)?;
-        let run = || {
-            store
-                .db()
-                .query("UPSERT $id CONTENT { doc: $doc } RETURN NONE")
-                .bind(("id", key().record()))
-                .bind(("doc", doc.clone()))
-                .into_future()
-        };
-        match retry(run).await? {
-            Tx::Done(_) => Ok(()),
-            other => Err(other.into()),
+        for room in store.each() {
+            let run = || {
+                room.db()
+                    .query("UPSERT $id CONTENT { doc: $doc } RETURN NONE")
+                    .bind(("id", key().record()))
+                    .bind(("doc", doc.clone()))
+                    .into_future()
+            };
+            match retry(run).await? {
+                Tx::Done(_) => {}
+                other => return Err(other.into()),
+            }
         }
+        Ok(())
     }
 }
 

@@ -15,22 +15,29 @@ const MOST: i64 = 500;
 
 /// Takes such rows away, and notes with each command where its last event lies. Nobody else may be at work.
 pub(super) async fn mend(work: &Work) -> Result<(), HealError> {
+    for room in work.store.each() {
+        mend_room(work, &room).await?;
+    }
+    Ok(())
+}
+
+async fn mend_room(work: &Work, room: &Store) -> Result<(), HealError> {
     let mut after: Option<Vec<Part>> = None;
     loop {
-        let rows = page(&work.store, after.as_deref().unwrap_or_default()).await?;
+        let rows = page(room, after.as_deref().unwrap_or_default()).await?;
         let Some(last) = rows.last() else { return Ok(()) };
         after = Some(key(last).parts);
         // The rows come in the order of their keys, so those of one aggregate stand together.
         for aggregate in rows.chunk_by(|one, other| (&one.key.0, one.key.1) == (&other.key.0, other.key.1)) {
-            settle(work, aggregate).await?;
+            settle(work, room, aggregate).await?;
         }
     }
 }
 
-async fn page(store: &Store, after: &[Part]) -> Result<Vec<Pending>, StoreError> {
+async fn page(room: &Store, after: &[Part]) -> Result<Vec<Pending>, StoreError> {
     let text = "SELECT VALUE { key: record::id(id), subject: subject, envelope: envelope, body: body }
                 FROM $range LIMIT $most";
-    let mut rows = store
+    let mut rows = room
         .db()
         .query(text)
         .bind(("range", crate::store::range("outbox", &[], after)))
@@ -41,7 +48,7 @@ async fn page(store: &Store, after: &[Part]) -> Result<Vec<Pending>, StoreError>
     rows.collect::<Result<_, _>>().map_err(StoreError::Row)
 }
 
-async fn settle(work: &Work, aggregate: &[Pending]) -> Result<(), HealError> {
+async fn settle(work: &Work, room: &Store, aggregate: &[Pending]) -> Result<(), HealError> {
     let (Some(first), Some(last)) = (aggregate.first(), aggregate.last()) else {
         return Ok(());
     };
@@ -61,18 +68,17 @@ async fn settle(work: &Work, aggregate: &[Pending]) -> Result<(), HealError> {
         let Some(seq) = published.get(&row.key.2) else { continue };
         if let Some(command) = row.envelope.causation {
             let inbox = Key::new("inbox", [context.as_str().into(), command.into()]);
-            tell(&work.store, &inbox, *seq).await?;
+            tell(room, &inbox, *seq).await?;
         }
-        work.store.delete(&[key(row)]).await?;
+        room.delete(&[key(row)]).await?;
     }
     Ok(())
 }
 
 /// Notes where the last event of a command lies: the token for who asks again.
-async fn tell(store: &Store, inbox: &Key, seq: u64) -> Result<(), StoreError> {
+async fn tell(room: &Store, inbox: &Key, seq: u64) -> Result<(), StoreError> {
     let run = || {
-        store
-            .db()
+        room.db()
             .query("UPDATE $inbox SET outcome.seq = $seq RETURN NONE")
             .bind(("inbox", inbox.record()))
             .bind(("seq", i64::try_from(seq).unwrap_or(i64::MAX)))

@@ -117,7 +117,7 @@ pub(super) async fn commit<C: Context>(
         id: key.record(),
         doc: doc.clone(),
     }));
-    let run = || work.store.db().query(COMMIT).bind(vars.clone()).into_future();
+    let run = || work.store.of(C::NAME).query(COMMIT).bind(vars.clone()).into_future();
     match retry(run).await? {
         Tx::Done(_) => Ok(()),
         other => Err(StoreError::from(other).into()),
@@ -159,7 +159,7 @@ pub(super) async fn note(
     let row = InboxRow::new(context, command, outcome)?;
     let run = || {
         store
-            .db()
+            .of(context)
             .query("INSERT IGNORE INTO inbox $row RETURN NONE")
             .bind(("row", row.clone()))
             .into_future()

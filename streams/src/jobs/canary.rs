@@ -94,7 +94,8 @@ pub(crate) fn is_canary(envelope: &Envelope) -> bool {
 
 /// What a lane does with one: what every handler needs is asked for, and the way is measured.
 pub(super) async fn hear(store: &Store, clock: &Clock, lane: &str, envelope: &Envelope) -> Verdict {
-    if let Err(error) = store.ping().await {
+    let context = lane.strip_prefix("cmd-").unwrap_or_default();
+    if let Err(error) = store.ping_for(context).await {
         return Verdict::later(error);
     }
     let now = clock.now();

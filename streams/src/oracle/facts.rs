@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use crate::nats::Nats;
-use crate::store::{Key, Part, Store, StoreError, range};
+use crate::store::{Db, Key, Part, Store, StoreError, range};
 use crate::subject::Subject;
 use crate::topology::{COMMANDS, DEAD, EVENTS};
 
@@ -139,12 +139,21 @@ impl Facts {
                 });
             }
         }
-        facts.inbox = rows(store, "inbox", "key: record::id(id), outcome: outcome").await?;
-        facts.log = rows(store, "event", "key: record::id(id), command: command").await?;
-        let outbox: Vec<Keyed<(String, Uuid, u64)>> = rows(store, "outbox", "key: record::id(id)").await?;
-        facts.outbox = outbox.into_iter().map(|row| row.key).collect();
+        // Wherever a row lies, it counts: one that lies in two databases is there twice.
+        for room in store.each() {
+            let db = room.db();
+            facts
+                .inbox
+                .append(&mut rows(db, "inbox", "key: record::id(id), outcome: outcome").await?);
+            facts
+                .log
+                .append(&mut rows(db, "event", "key: record::id(id), command: command").await?);
+            let outbox: Vec<Keyed<(String, Uuid, u64)>> = rows(db, "outbox", "key: record::id(id)").await?;
+            facts.outbox.extend(outbox.into_iter().map(|row| row.key));
+        }
         for context in contexts {
-            let states: Vec<Versioned> = rows(store, context, "key: record::id(id), version: version").await?;
+            let states: Vec<Versioned> =
+                rows(store.of(context), context, "key: record::id(id), version: version").await?;
             let versions = states
                 .into_iter()
                 .map(|row| ((*context).to_owned(), row.key.0, row.version));
@@ -204,12 +213,11 @@ async fn messages(nats: &Nats, name: &'static str) -> Result<Vec<(String, Option
 }
 
 /// Every row of a table, in the order of its keys, in this form.
-async fn rows<T: DeserializeOwned>(store: &Store, table: &'static str, form: &str) -> Result<Vec<T>, StoreError> {
+async fn rows<T: DeserializeOwned>(db: &Db, table: &'static str, form: &str) -> Result<Vec<T>, StoreError> {
     let mut found = Vec::new();
     let mut after: Vec<Part> = Vec::new();
     loop {
-        let mut answer = store
-            .db()
+        let mut answer = db
             .query(format!(
                 "SELECT VALUE {{ last: record::id(id), {form} }} FROM $range LIMIT $most"
             ))

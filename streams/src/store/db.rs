@@ -32,9 +32,9 @@ pub(crate) struct Query<'a> {
 
 impl Db {
     /// Opens or reaches it; a namespace and a database are made where there are none.
-    pub async fn open(url: &str, credentials: Option<Credentials>) -> surrealdb::Result<Self> {
+    pub async fn open(name: &'static str, url: &str, credentials: Option<Credentials>) -> surrealdb::Result<Self> {
         if ["ws://", "wss://"].iter().any(|scheme| url.starts_with(scheme)) {
-            return Ok(Self::Across(Line::open(url.to_owned(), credentials).await?));
+            return Ok(Self::Across(Line::open(name, url.to_owned(), credentials).await?));
         }
         let db = surrealdb::engine::any::connect(url).await?;
         make(&db).await?;

@@ -28,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use super::Credentials;
 use super::db::{NAME, make};
 use super::outcome::is_conflict;
+use super::rooms::title;
 
 /// The longest that a server which answers at all may take for one question.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -44,6 +45,7 @@ const OPEN_EVERY: Duration = Duration::from_millis(250);
 
 /// The line to one server, shared by everybody in the process.
 pub(crate) struct Line {
+    name: &'static str,
     url: String,
     credentials: Option<Credentials>,
     /// None while it is broken and a new handle is being opened.
@@ -97,11 +99,12 @@ impl Handle {
 }
 
 impl Line {
-    pub async fn open(url: String, credentials: Option<Credentials>) -> Result<Arc<Self>> {
+    pub async fn open(name: &'static str, url: String, credentials: Option<Credentials>) -> Result<Arc<Self>> {
         let db = connect(&url, credentials.as_ref()).await?;
         let made = timeout(OPEN_WITHIN, make(&db)).await;
         made.unwrap_or_else(|_| Err(away("the database did not answer in time")))?;
         Ok(Arc::new(Self {
+            name,
             url,
             credentials,
             current: watch::Sender::new(Some(Handle::of(db).await?)),
@@ -113,9 +116,13 @@ impl Line {
         let mut current = self.current.subscribe();
         let there = timeout(LINE_WITHIN, current.wait_for(Option::is_some)).await;
         match there {
-            Ok(Ok(handle)) => handle.clone().ok_or_else(|| away("the database is away")),
-            _ => Err(away("the database is away")),
+            Ok(Ok(handle)) => handle.clone().ok_or_else(|| self.is_away()),
+            _ => Err(self.is_away()),
         }
+    }
+
+    fn is_away(&self) -> Error {
+        away(&format!("the {} is away", title(self.name)))
     }
 
     /// What is asked on a connection, answered in time or not at all.
@@ -177,7 +184,7 @@ impl Line {
             is_ours
         });
         if is_ours {
-            tracing::warn!(why, "the database is away");
+            tracing::warn!(database = self.name, why, "the database is away");
             tokio::spawn(reopen(Arc::downgrade(self)));
         }
     }
@@ -193,11 +200,11 @@ async fn reopen(line: Weak<Line>) {
         match opening.await {
             Ok(handle) => {
                 line.current.send_replace(Some(handle));
-                metrics::counter!("maru_database_reconnects_total").increment(1);
-                tracing::info!("the database is there again");
+                metrics::counter!("maru_database_reconnects_total", "database" => line.name).increment(1);
+                tracing::info!(database = line.name, "the database is there again");
                 return;
             }
-            Err(error) => tracing::debug!(%error, "the database is still away"),
+            Err(error) => tracing::debug!(database = line.name, %error, "the database is still away"),
         }
         drop(line);
         sleep(OPEN_EVERY).await;

@@ -1,6 +1,8 @@
 //! What a transaction came to. The SDK answers `Ok` with errors in its rows, types some of them and
 //! only words others; this is the one place that knows which is which (measured on each engine).
 
+use std::borrow::Cow;
+
 use surrealdb::types::{AlreadyExistsError, Error, QueryError, Value};
 
 /// The outcome of one block statement.
@@ -25,8 +27,8 @@ pub enum Tx {
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// It could not be opened or reached.
-    #[error("open the database")]
-    Open(#[source] Error),
+    #[error("open the {0}")]
+    Open(Cow<'static, str>, #[source] Error),
     /// It did not answer, or not with what was asked for.
     #[error("ask the database")]
     Query(#[from] Error),
@@ -42,6 +44,19 @@ pub enum StoreError {
         name: &'static str,
         /// Why.
         why: String,
+    },
+    /// It is for something else than it was, or another process takes it for.
+    #[error(
+        "the {title} was made for {told}, and is opened for {ours}: which contexts have a database of their own \
+         (MARU_DB_URL_<CONTEXT>) is decided at the beginning, and every process is told the same"
+    )]
+    Divided {
+        /// Which.
+        title: Cow<'static, str>,
+        /// What it was for when it was first opened.
+        told: String,
+        /// What it is to be for now.
+        ours: String,
     },
     /// It collided too often, or cannot work.
     #[error("the database could not commit: {0}")]

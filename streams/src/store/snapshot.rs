@@ -1,4 +1,5 @@
-//! The database as it is at one moment, for who has more to read than one query should give.
+//! The database as it is at one moment, for who has more to read than one query should give: rows of views,
+//! which are all in the main one.
 
 use surrealdb::engine::any::Any;
 use surrealdb::method::Transaction;
@@ -16,7 +17,7 @@ pub(crate) struct Snapshot {
 impl Store {
     /// This moment.
     pub(crate) async fn snapshot(&self) -> Result<Snapshot, StoreError> {
-        let session = self.db.session().await?;
+        let session = self.db().session().await?;
         let tx = session.within(session.db.clone().begin().into_future()).await?;
         Ok(Snapshot { session, tx })
     }

@@ -10,17 +10,35 @@ use crate::store::{Key, Part, Store};
 /// Rows by table and key.
 pub type Rows = BTreeMap<(String, String), Value>;
 
+/// All rows, by the database that they are in: `main`, or a context's own.
+pub async fn by_database(store: &Store) -> BTreeMap<&'static str, Rows> {
+    let mut found = BTreeMap::new();
+    for room in store.each() {
+        let mut rows = Rows::new();
+        add(&room, &mut rows).await;
+        found.insert(room.name(), rows);
+    }
+    found
+}
+
 /// All rows of a database.
 pub async fn everything(store: &Store) -> Rows {
-    let mut info = store.db().query("INFO FOR DB").await.expect("the tables");
+    let mut everything = Rows::new();
+    for (_, mut rows) in by_database(store).await {
+        everything.append(&mut rows);
+    }
+    everything
+}
+
+async fn add(room: &Store, everything: &mut Rows) {
+    let mut info = room.db().query("INFO FOR DB").await.expect("the tables");
     let info: Option<Value> = info.take(0).expect("the tables");
     let tables = info.expect("the tables")["tables"]
         .as_object()
         .expect("tables by name")
         .clone();
-    let mut everything = Rows::new();
     for (table, _) in tables {
-        let mut rows = store
+        let mut rows = room
             .db()
             .query("SELECT *, record::id(id) AS row_key FROM type::table($table)")
             .bind(("table", table.clone()))
@@ -34,7 +52,6 @@ pub async fn everything(store: &Store) -> Rows {
             everything.insert((table.clone(), key.to_string()), Value::Object(row.clone()));
         }
     }
-    everything
 }
 
 /// What turned one state of a database into another.
@@ -60,7 +77,7 @@ pub async fn set(store: &Store, (table, key): &(String, String), row: Option<&Va
         ""
     };
     store
-        .db()
+        .at(&key.table, &key.parts)
         .query(format!("{{ DELETE $id RETURN NONE; {put} RETURN NONE; }}"))
         .bind(("id", key.record()))
         .bind(("row", row.cloned().unwrap_or_default()))

@@ -14,7 +14,7 @@ use crate::letters::Letters;
 use crate::nats::Nats;
 use crate::publish::Publisher;
 use crate::server::{self, NatsServer, ServerOptions};
-use crate::store::Store;
+use crate::store::{Addresses, Store};
 use crate::topology::{self, COMMANDS, Consumer, EVENTS, JOBS, Size};
 use crate::write::outbox::Outbox;
 
@@ -55,15 +55,20 @@ pub fn program() -> PathBuf {
 impl World {
     /// An installation with its database in memory and these consumers.
     pub async fn new(consumers: &[Consumer]) -> Self {
-        Self::on("mem://", consumers).await
+        Self::on("mem://", &[], consumers).await
+    }
+
+    /// The same, with a database of its own for each of these contexts.
+    pub async fn divided(own: &[&'static str], consumers: &[Consumer]) -> Self {
+        Self::on("mem://", own, consumers).await
     }
 
     /// An installation whose database is on disk, as in production.
     pub async fn on_disk(consumers: &[Consumer]) -> Self {
-        Self::on("surrealkv://", consumers).await
+        Self::on("surrealkv://", &[], consumers).await
     }
 
-    async fn on(engine: &str, consumers: &[Consumer]) -> Self {
+    async fn on(engine: &str, own: &[&'static str], consumers: &[Consumer]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let server = NatsServer::start(ServerOptions {
             program: program(),
@@ -78,7 +83,11 @@ impl World {
             "mem://" => engine.to_owned(),
             _ => format!("{engine}{}", folder.path().join("db").display()),
         };
-        let store = Store::open(&url, None).await.expect("a database");
+        let databases = Addresses {
+            main: url,
+            own: own.iter().map(|context| (*context, engine.to_owned())).collect(),
+        };
+        let store = Store::open(databases, None).await.expect("a database");
         let clock = MovableClock::default();
         let jobs = Publisher::start(nats.clone(), JOBS);
         Self {

@@ -12,15 +12,15 @@ use uuid::Uuid;
 
 use super::tree::{Message, What};
 use super::{Effect, Failures};
-use crate::store::{Key, Part, Store, StoreError, range};
+use crate::store::{Db, Key, Part, Store, StoreError, range};
 use crate::write::inbox;
 use crate::write::rows::event_id;
 
 /// The most rows of one look: an aggregate has rarely more versions, a job rarely more calls.
 const MOST: i64 = 10_000;
 
-async fn rows<T: DeserializeOwned>(store: &Store, text: &str, of: RecordId) -> Result<Vec<T>, StoreError> {
-    let mut rows = store.db().query(text).bind(("of", of)).bind(("most", MOST)).await?;
+async fn rows<T: DeserializeOwned>(db: &Db, text: &str, of: RecordId) -> Result<Vec<T>, StoreError> {
+    let mut rows = db.query(text).bind(("of", of)).bind(("most", MOST)).await?;
     let rows: Vec<serde_json::Value> = rows.take(0)?;
     rows.into_iter()
         .map(|row| serde_json::from_value(row).map_err(StoreError::Row))
@@ -45,7 +45,7 @@ pub(super) async fn handled(
 /// How often a message failed by its own fault in a lane.
 pub(super) async fn failures(store: &Store, lane: &str, message: Uuid) -> Result<Option<Failures>, StoreError> {
     let key = Key::new("attempts", [Part::from(lane), Part::from(message)]);
-    let found = rows(store, "SELECT failures, reason FROM $of LIMIT $most", key.record()).await?;
+    let found = rows(store.db(), "SELECT failures, reason FROM $of LIMIT $most", key.record()).await?;
     Ok(found.into_iter().next())
 }
 
@@ -61,7 +61,7 @@ pub(super) async fn effects(store: &Store, job: &Message) -> Result<Vec<Effect>,
     let mut found = Vec::new();
     for of in [job.id, job.about] {
         let text = "SELECT VALUE { step: record::id(id)[1], status: status, fence: fence } FROM $of LIMIT $most";
-        let calls: Vec<Call> = rows(store, text, range("effect", &[Part::from(of)], &[])).await?;
+        let calls: Vec<Call> = rows(store.db(), text, range("effect", &[Part::from(of)], &[])).await?;
         let ours = calls.into_iter().filter(|call| of == job.id || call.step == job.kind);
         found.extend(ours.map(|call| Effect {
             step: call.step,
@@ -91,7 +91,7 @@ pub(super) async fn unpublished(store: &Store, messages: &[Message]) -> Result<V
         );
         let text =
             "SELECT VALUE { version: record::id(id)[2], kind: event.kind, command: command } FROM $of LIMIT $most";
-        let logged: Vec<Logged> = rows(store, text, of).await?;
+        let logged: Vec<Logged> = rows(store.of(&command.room), text, of).await?;
         for event in logged
             .into_iter()
             .filter(|event| event.command == command.id.to_string())

@@ -30,7 +30,7 @@ pub(super) struct Told {
     pub(super) seq: i64,
 }
 
-/// Clears what several left.
+/// Clears what several left in one database, for it is one commit.
 pub(super) struct Clearing {
     pub(super) store: Store,
 }

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::transact::pending;
 use crate::nats::{Nats, latest};
 use crate::store::{Key, Part, Store, StoreError};
+use crate::subject::Subject;
 use crate::topology::{COMMANDS, TopologyError};
 
 /// The code of an outcome for a key that was used for something else before.
@@ -48,7 +49,7 @@ pub fn inbox_key(context: &'static str, command: Uuid) -> Key {
 /// When the database does not answer.
 pub async fn handled(store: &Store, context: &'static str, command: Uuid) -> Result<Option<Handled>, StoreError> {
     let mut rows = store
-        .db()
+        .of(context)
         .query("SELECT outcome, fingerprint, actor FROM ONLY $inbox")
         .bind(("inbox", inbox_key(context, command).record()))
         .await?;
@@ -79,6 +80,8 @@ pub async fn last_word(store: &Store, context: &'static str, command: Uuid) -> R
 /// A command as it was sent: by whom, and what was asked, as a keyed hash.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sent {
+    /// Whose command it is.
+    pub context: String,
     /// Who sent it.
     pub actor: String,
     /// What was asked.
@@ -86,9 +89,13 @@ pub struct Sent {
 }
 
 impl Sent {
-    fn read(headers: &async_nats::HeaderMap) -> Option<Self> {
+    fn read(subject: &str, headers: &async_nats::HeaderMap) -> Option<Self> {
         let header = |name: &str| headers.get(name).map(ToString::to_string);
+        let Some(Subject::Command { context, .. }) = Subject::parse(subject) else {
+            return None;
+        };
         Some(Self {
+            context: context.to_owned(),
             actor: header("maru-actor")?,
             fingerprint: header("maru-fingerprint"),
         })
@@ -103,7 +110,7 @@ impl Sent {
 pub async fn sent_before(nats: &Nats, command: Uuid) -> Result<Option<Sent>, TopologyError> {
     let found = latest(nats, COMMANDS, &format!("cmd.*.*.v1.{command}")).await;
     let found = found.map_err(|error| TopologyError::new("look for a command", &error))?;
-    Ok(found.and_then(|message| Sent::read(&message.headers)))
+    Ok(found.and_then(|message| Sent::read(&message.subject, &message.headers)))
 }
 
 /// A command that is still in COMMANDS, whether it was handled or not, as far as any replica knows.
@@ -121,7 +128,7 @@ pub async fn sent(nats: &Nats, command: Uuid) -> Result<Option<Sent>, TopologyEr
         .direct_get_last_for_subject(format!("cmd.*.*.v1.{command}"))
         .await
     {
-        Ok(message) => Ok(Sent::read(&message.headers)),
+        Ok(message) => Ok(Sent::read(&message.subject, &message.headers)),
         Err(error) if error.kind() == DirectGetErrorKind::NotFound => Ok(None),
         Err(error) => Err(failed(&error)),
     }

@@ -4,10 +4,11 @@
 //! that aggregate, oldest first, each awaited before the next. So per aggregate the stream's order is
 //! the versions' order, always. The sweeper does the same for what a crash left lying.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -28,18 +29,20 @@ const SWEEP_MOST: i64 = 500;
 pub struct Outbox {
     store: Store,
     events: Publisher,
-    clearing: Arc<Company<Clearing>>,
+    /// By database.
+    clearings: Arc<BTreeMap<&'static str, Company<Clearing>>>,
 }
 
 impl Outbox {
     /// An outbox that publishes through `events`.
     #[must_use]
     pub fn new(store: Store, events: Publisher) -> Self {
-        let clearing = Arc::new(Company::new(Clearing { store: store.clone() }));
+        let company = |room: Store| (room.name(), Company::new(Clearing { store: room }));
+        let clearings = Arc::new(store.each().map(company).collect());
         Self {
             store,
             events,
-            clearing,
+            clearings,
         }
     }
 
@@ -64,9 +67,11 @@ impl Outbox {
     /// # Errors
     /// When the database does not answer; the sweeper will try again.
     pub async fn clear(&self, pending: &[Pending], sequences: &HashMap<Uuid, u64>) -> Result<(), Arc<StoreError>> {
-        if pending.is_empty() {
+        let Some(first) = pending.first() else { return Ok(()) };
+        // They are of one aggregate.
+        let Some(clearing) = self.clearings.get(self.store.name_of(&first.key.0)) else {
             return Ok(());
-        }
+        };
         let told = |row: &Pending| {
             let command = row.envelope.causation?;
             Some(Told {
@@ -79,10 +84,7 @@ impl Outbox {
             told: pending.iter().filter_map(told).collect(),
         };
         let stopped = || Arc::new(StoreError::Commit("whoever cleared for several was stopped".to_owned()));
-        self.clearing
-            .join(Arc::new(what))
-            .await
-            .unwrap_or_else(|| Err(stopped()))
+        clearing.join(Arc::new(what)).await.unwrap_or_else(|| Err(stopped()))
     }
 
     /// Publishes what a crash left lying, until told to stop. One process of all does; should two do it for
@@ -97,21 +99,26 @@ impl Outbox {
         }
     }
 
+    /// Each database by itself, so that one that is away holds up no other.
     async fn sweep_on(&self) {
-        let mut seen = HashSet::new();
+        join_all(self.store.each().map(|room| self.sweep_room(room))).await;
+    }
+
+    async fn sweep_room(&self, room: Store) {
+        let (database, mut seen) = (room.name(), HashSet::new());
         loop {
             tokio::time::sleep(SWEEP_EVERY).await;
-            match self.sweep_once(&mut seen).await {
+            match self.sweep_once(&room, &mut seen).await {
                 Ok(0) => {}
-                Ok(swept) => tracing::info!(events = swept, "published what was left in the outbox"),
-                Err(error) => tracing::warn!(%error, "the outbox could not be swept"),
+                Ok(swept) => tracing::info!(database, events = swept, "published what was left in the outbox"),
+                Err(error) => tracing::warn!(database, %error, "the outbox could not be swept"),
             }
         }
     }
 
-    async fn sweep_once(&self, seen: &mut HashSet<Uuid>) -> Result<usize, SweepError> {
-        let rows = self.everything().await?;
-        metrics::gauge!("maru_outbox_rows").set(rows.len() as f64);
+    async fn sweep_once(&self, room: &Store, seen: &mut HashSet<Uuid>) -> Result<usize, SweepError> {
+        let rows = everything(room).await?;
+        metrics::gauge!("maru_outbox_rows", "database" => room.name()).set(rows.len() as f64);
         let left: Vec<Pending> = rows
             .iter()
             .filter(|row| seen.contains(&row.envelope.id))
@@ -125,22 +132,21 @@ impl Outbox {
         }
         Ok(left.len())
     }
+}
 
-    async fn everything(&self) -> Result<Vec<Pending>, StoreError> {
-        let mut rows = self
-            .store
-            .db()
-            .query(
-                "SELECT VALUE { key: record::id(id), subject: subject, envelope: envelope, body: body }
-                 FROM outbox LIMIT $most",
-            )
-            .bind(("most", SWEEP_MOST))
-            .await?;
-        let rows: Vec<serde_json::Value> = rows.take(0)?;
-        rows.into_iter()
-            .map(|row| serde_json::from_value(row).map_err(StoreError::Row))
-            .collect()
-    }
+async fn everything(room: &Store) -> Result<Vec<Pending>, StoreError> {
+    let mut rows = room
+        .db()
+        .query(
+            "SELECT VALUE { key: record::id(id), subject: subject, envelope: envelope, body: body }
+             FROM outbox LIMIT $most",
+        )
+        .bind(("most", SWEEP_MOST))
+        .await?;
+    let rows: Vec<serde_json::Value> = rows.take(0)?;
+    rows.into_iter()
+        .map(|row| serde_json::from_value(row).map_err(StoreError::Row))
+        .collect()
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -30,7 +30,7 @@ pub async fn page<T: DeserializeOwned>(
 ) -> Result<Vec<(Uuid, u64, T)>, StoreError> {
     let after: Vec<Part> = after.into_iter().map(Part::from).collect();
     let mut rows = store
-        .db()
+        .of(context)
         .query("SELECT VALUE { id: record::id(id)[0], version: version, state: state } FROM $range LIMIT $most")
         .bind(("range", range(context, &[], &after)))
         .bind(("most", i64::try_from(most).unwrap_or(i64::MAX)))
@@ -53,7 +53,7 @@ pub async fn many<T: DeserializeOwned>(
 ) -> Result<HashMap<Uuid, (u64, T)>, StoreError> {
     let ids: Vec<RecordId> = ids.iter().map(|id| Key::of(context, *id).record()).collect();
     let mut rows = store
-        .db()
+        .of(context)
         .query("SELECT VALUE { id: record::id(id)[0], version: version, state: state } FROM $ids")
         .bind(("ids", ids))
         .await?;
@@ -77,7 +77,7 @@ pub async fn changed_at(
     let version = Part::Number(i64::try_from(version).unwrap_or(i64::MAX));
     let key = Key::new("event", [Part::from(context), Part::from(aggregate), version]);
     let mut rows = store
-        .db()
+        .of(context)
         .query("SELECT VALUE at FROM ONLY $id")
         .bind(("id", key.record()))
         .await?;

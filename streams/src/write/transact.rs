@@ -3,7 +3,8 @@
 //! The inbox row's id is the uniqueness: a command that comes again collides with it and is answered
 //! with the first outcome. The state row is changed under its expected version: who decided on an old
 //! state decides again. The outbox rows of *earlier* commits that are still unpublished come back too,
-//! so that whoever commits also mends what a crash left behind.
+//! so that whoever commits also mends what a crash left behind. All these rows are of one context, and so in one
+//! database, whichever it is.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -98,7 +99,7 @@ struct FoundAggregate {
 /// When the database does not answer.
 pub async fn pending(store: &Store, context: &'static str, aggregate: Uuid) -> Result<Vec<Pending>, StoreError> {
     let mut rows = store
-        .db()
+        .of(context)
         .query(format!("RETURN {PENDING}"))
         .bind(("range", pending_range(context, aggregate)))
         .await?;
@@ -168,7 +169,7 @@ pub(super) async fn try_once<C: Context>(
     if committed.iter().all(|committed| committed.already) {
         return Ok(Ok(committed));
     }
-    let rows = match classify(store.db().query(COMMIT.as_str()).bind(left).await) {
+    let rows = match classify(store.of(C::NAME).query(COMMIT.as_str()).bind(left).await) {
         Tx::Done(rows) => rows.into_json_value(),
         Tx::Duplicate(why) | Tx::Refused(why) | Tx::Retry(why) => return Ok(Err(why)),
         // Whether it was committed, the inbox says when it comes again.
@@ -196,7 +197,7 @@ async fn read<C: Context>(
         .iter()
         .map(|(envelope, _)| Key::of(C::NAME, envelope.subject).record());
     let mut rows = store
-        .db()
+        .of(C::NAME)
         .query(READ)
         .bind(("inboxes", inboxes.collect::<Vec<_>>()))
         .bind(("aggregates", aggregates.collect::<Vec<_>>()))

@@ -24,6 +24,7 @@ mod losing;
 mod outages;
 mod publishing;
 mod rebuilding;
+mod rooms;
 mod seeing;
 mod toys;
 mod turns;

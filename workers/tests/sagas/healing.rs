@@ -18,8 +18,8 @@ use maru_streams::heal::Mark;
 use maru_streams::store::Store;
 use maru_streams::subject::kind_of;
 use maru_streams::tail;
-use maru_streams::testing::loss::{Rows, everything};
-use maru_streams::testing::until;
+use maru_streams::testing::loss::{Rows, by_database, everything, set};
+use maru_streams::testing::{World, until};
 use maru_streams::topology::EVENTS;
 use maru_streams::views::mark;
 use maru_workers::heal::heal;
@@ -135,7 +135,11 @@ async fn a_readers_life(village: &Village, book: BookId) {
 
 /// A house in which every kind of event has happened, and that has come to rest.
 async fn a_whole_village() -> Village {
-    let mut village = Village::without(&["write_story", "paint_image", "refund"], |lane| lane).await;
+    a_whole_village_on(World::new(&[]).await).await
+}
+
+async fn a_whole_village_on(world: World) -> Village {
+    let mut village = Village::on(world, &["write_story", "paint_image", "refund"], |lane| lane).await;
     let book = a_books_life(&village).await;
     a_buyers_life(&village, book).await;
     a_readers_life(&village, book).await;
@@ -226,8 +230,49 @@ async fn a_house_whose_database_is_gone_is_the_same_after_healing() {
     })
     .await;
     views.stop().await;
-    let mut after = rows(&store).await;
-    for (at, row) in &before {
+    is_the_same(&before, rows(&store).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_a_database_for_each_context_all_is_where_it_belongs_and_one_that_is_gone_comes_back() {
+    let village = a_whole_village_on(World::divided(&CONTEXTS, &[]).await).await;
+    let store = &village.world.store;
+    let before = rows(store).await;
+    let found = by_database(store).await;
+    for (database, rows) in &found {
+        for (table, key) in rows.keys() {
+            let key: serde_json::Value = serde_json::from_str(key).unwrap();
+            let context = match table.as_str() {
+                "migration" | "room" | "lease" => continue,
+                "inbox" | "event" | "outbox" => key[0].as_str(),
+                table => table.split('_').next(),
+            };
+            let context = CONTEXTS.into_iter().find(|name| Some(*name) == context);
+            assert_eq!(context.unwrap_or("main"), *database, "{table} {key}");
+        }
+    }
+    for context in CONTEXTS {
+        assert!(found[context].keys().any(|(table, _)| table == context), "{context}");
+    }
+    let of_books = ["books", "books_edition", "event", "inbox", "outbox"];
+    let mut events = 0;
+    for at in found["books"]
+        .keys()
+        .filter(|(table, _)| of_books.contains(&table.as_str()))
+    {
+        set(store, at, None).await;
+        events += u64::from(at.0 == "event");
+    }
+    assert_ne!(rows(store).await, before);
+    let heal = heal(&village.world.nats, store);
+    let report = heal.mend(Mark::default(), &|_| {}).await.unwrap();
+    assert!(report.is_whole(), "{report:?}");
+    assert_eq!((report.missing_events, report.healed_events), (events, events));
+    is_the_same(&before, rows(store).await);
+}
+
+fn is_the_same(before: &Rows, mut after: Rows) {
+    for (at, row) in before {
         // A command that found nothing to do says the version of today, not the one of then.
         if at.0 == "inbox" && after.get(at).is_some_and(|now| is_idle(row) && is_idle(now)) {
             after.remove(at);

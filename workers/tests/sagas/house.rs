@@ -59,7 +59,11 @@ impl Village {
 
     /// The same, while some workers are away.
     pub async fn without(away: &[&str], wrap: impl FnMut(Lane) -> Lane) -> Self {
-        let world = World::new(&[]).await;
+        Self::on(World::new(&[]).await, away, wrap).await
+    }
+
+    /// The same in this world.
+    pub async fn on(world: World, away: &[&str], wrap: impl FnMut(Lane) -> Lane) -> Self {
         let ai = Arc::new(Counting::default());
         let bank = Sandbox::new(world.store.clone());
         let house = build(&world, &ai, &bank);
