@@ -44,7 +44,7 @@ use crate::{flows, views};
 /// Deciding is quick, and what waits together is committed, published and cleared together: with more at once the
 /// groups grow, not the number of commits.
 const DECIDING: Policy = Policy {
-    concurrency: 32,
+    concurrency: 64,
     ..Policy::QUICK
 };
 

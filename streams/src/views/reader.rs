@@ -36,7 +36,7 @@ pub(super) const LOOK_EVERY: Duration = Duration::from_millis(500);
 const PASSING: Duration = Duration::from_millis(100);
 /// Two batches of a view are begun no closer than this: under load it folds many events in one, and an event
 /// that comes alone is folded at once.
-const PACE: Duration = Duration::from_millis(20);
+const PACE: Duration = Duration::from_millis(50);
 /// A batch costs much the same with one event as with twenty. So that the views leave the machine to the commands
 /// that they wait for, a view rests for so many times as long as its last batch took, ...
 const REST: u32 = 4;
