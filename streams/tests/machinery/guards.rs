@@ -318,6 +318,10 @@ async fn a_job_that_lies_in_its_new_place_is_only_taken_off_the_old_one() {
 }
 
 /// Somebody takes messages and returns them, so that the next delivery is not the first.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the server is there: nothing else happens meanwhile"
+)]
 async fn in_vain(world: &World, consumer: &str, count: usize) {
     let consumer: async_nats::jetstream::consumer::PullConsumer = world
         .nats
