@@ -25,6 +25,10 @@ use uuid::Uuid;
 
 use crate::sheet::Sheet;
 
+/// The one that Maru has: the lanes that are measured here run in this process.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Where the numbers are written, and where everything lies meanwhile: on the disk that is built on, which is
 /// less often kept in memory than the usual temporary folder.
 fn target() -> PathBuf {

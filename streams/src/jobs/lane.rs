@@ -19,7 +19,7 @@ use super::backend::{AbortOnDrop, Leases, Runner};
 use super::before::Before;
 use super::delivery::Handler;
 use super::health::Health;
-use super::lease::Held;
+use super::lease::{Arrival, Held};
 use super::policy::Policy;
 use super::session::{Next, Session, SessionError};
 use super::turns::Rank;
@@ -325,14 +325,18 @@ fn take(shared: &Arc<Shared>, next: Next, source: usize) {
         message: *message,
         context: shared.held.nats.jetstream().clone(),
     };
-    match message.info() {
+    let arrival = match message.info() {
         Ok(info) => {
             before::hear(shared, source, info.consumer_sequence);
-            if let Some(too_much) = shared.held.admit(message.message.clone(), &info, source) {
-                tokio::spawn(back::move_back(Arc::clone(shared), too_much));
-            }
+            Arrival::from(&info)
         }
-        Err(error) => tracing::error!(lane = %shared.name, %error, "a message without a way to settle it"),
+        Err(error) => {
+            tracing::error!(lane = %shared.name, %error, "a message without a way to settle it");
+            return;
+        }
+    };
+    if let Some(too_much) = shared.held.admit(message.message, arrival, source) {
+        tokio::spawn(back::move_back(Arc::clone(shared), too_much));
     }
 }
 

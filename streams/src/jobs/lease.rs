@@ -84,6 +84,24 @@ struct Ring {
     known: HashSet<Ticket>,
 }
 
+/// What the server says of a delivery.
+pub(super) struct Arrival {
+    ticket: Ticket,
+    deliveries: u64,
+    /// How many messages wait behind it.
+    behind: u64,
+}
+
+impl From<&Info<'_>> for Arrival {
+    fn from(info: &Info<'_>) -> Self {
+        Self {
+            ticket: (info.stream_sequence, info.published.unix_timestamp_nanos()),
+            deliveries: u64::try_from(info.delivered).unwrap_or(1),
+            behind: info.pending,
+        }
+    }
+}
+
 /// The right to work on one message.
 pub(super) struct Lease {
     held: Arc<Held>,
@@ -206,11 +224,14 @@ impl Held {
     pub(super) fn admit(
         self: &Arc<Self>,
         message: async_nats::Message,
-        info: &Info<'_>,
+        arrival: Arrival,
         source: usize,
     ) -> Option<Lease> {
-        let ticket = (info.stream_sequence, info.published.unix_timestamp_nanos());
-        let deliveries = u64::try_from(info.delivered).unwrap_or(1);
+        let Arrival {
+            ticket,
+            deliveries,
+            behind,
+        } = arrival;
         let reply = message.reply.as_ref().map(ToString::to_string).unwrap_or_default();
         if lock(&self.done).known.contains(&ticket) {
             let nats = self.nats.clone();
@@ -233,7 +254,7 @@ impl Held {
             running.insert(ticket, Running { reply, since: None });
         }
         self.sources[source].held.fetch_add(1, Ordering::AcqRel);
-        self.sources[source].behind.store(info.pending, Ordering::Relaxed);
+        self.sources[source].behind.store(behind, Ordering::Relaxed);
         let member = member(&message);
         let key = self.is_ordered.then(|| key(&message)).flatten();
         let lease = Lease {
@@ -254,7 +275,7 @@ impl Held {
         // With nobody behind there is nobody to make way for.
         let is_too_much = self.policy.fair
             && rank == Rank::Front
-            && info.pending > 0
+            && behind > 0
             && ready.in_front(member) >= self.policy.concurrency.max(SHARE);
         if is_too_much {
             return Some(lease);
