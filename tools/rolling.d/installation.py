@@ -18,7 +18,7 @@ from proxy import SLOTS, Proxy
 
 GROUPS = {
     "contexts": "members,books,payments,purchases,reviews",
-    "flows": "authoring,checkout",
+    "flows": "authoring,checkout,conclude_replay",
     "write-story": "write_story",
     "paint-image": "paint_image",
     "money": "charge,refund,cancel_charge",
