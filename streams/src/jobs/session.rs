@@ -111,8 +111,9 @@ impl Session {
     /// would wait until it takes us for gone. Best effort.
     pub async fn hand_over(&mut self, stream: &str, consumer: &str) {
         let Some(group) = self.group else { return };
-        // First of all, so that the server finds nobody here. What it had sent by then may say that it is us.
-        let _ = self.incoming.unsubscribe().await;
+        // First of all, so that the server finds nobody here. What it had sent by then may say that it is us, and
+        // has to be read: `unsubscribe` would throw it away, and the server would wait for us for ten seconds.
+        let _ = self.incoming.drain().await;
         let rest = async {
             while let Some(message) = self.incoming.next().await {
                 if let Some(pin) = header(&message, "Nats-Pin-Id") {
