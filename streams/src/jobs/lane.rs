@@ -15,11 +15,12 @@ use tokio::sync::{Notify, RwLock};
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
+use super::arrival::Arrival;
 use super::backend::{AbortOnDrop, Leases, Runner};
 use super::before::Before;
 use super::delivery::Handler;
 use super::health::Health;
-use super::lease::{Arrival, Held};
+use super::lease::Held;
 use super::policy::Policy;
 use super::session::{Next, Session, SessionError};
 use super::turns::Rank;

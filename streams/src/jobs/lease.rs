@@ -11,13 +11,13 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use async_nats::jetstream::message::Info;
 use futures_util::task::AtomicWaker;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+use super::arrival::Arrival;
 use super::breaker::{Breaker, Room};
 use super::policy::{Policy, wait_out};
 use super::settle;
@@ -82,24 +82,6 @@ struct Running {
 struct Ring {
     order: VecDeque<Ticket>,
     known: HashSet<Ticket>,
-}
-
-/// What the server says of a delivery.
-pub(super) struct Arrival {
-    ticket: Ticket,
-    deliveries: u64,
-    /// How many messages wait behind it.
-    behind: u64,
-}
-
-impl From<&Info<'_>> for Arrival {
-    fn from(info: &Info<'_>) -> Self {
-        Self {
-            ticket: (info.stream_sequence, info.published.unix_timestamp_nanos()),
-            deliveries: u64::try_from(info.delivered).unwrap_or(1),
-            behind: info.pending,
-        }
-    }
 }
 
 /// The right to work on one message.

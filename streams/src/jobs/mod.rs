@@ -13,6 +13,7 @@
 //! A handler returns a [`Verdict`] and nothing else decides a message's fate. Everything but
 //! [`backend`] and the run loop in [`lane`] is free of apalis' types.
 
+mod arrival;
 mod attempts;
 mod back;
 mod backend;
