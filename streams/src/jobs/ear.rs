@@ -108,8 +108,9 @@ pub(super) async fn listen(shared: Arc<Shared>) {
             }
             Advice::MakeAnew => {
                 tracing::error!(lane = %shared.name, "messages wait and none is delivered: making the consumer anew");
-                if let Err(error) = make_anew(&shared, 0, true).await {
-                    tracing::error!(lane = %shared.name, %error, "the consumer could not be made anew");
+                match make_anew(&shared, 0, true).await {
+                    Ok(()) => shared.ask_anew[0].notify_one(),
+                    Err(error) => tracing::error!(lane = %shared.name, %error, "the consumer could not be made anew"),
                 }
             }
             Advice::NotWell => {
@@ -155,7 +156,6 @@ pub(super) async fn make_anew(shared: &Shared, source: usize, in_any_case: bool)
     topology::make_anew(nats, consumer, floor + 1).await?;
     tracing::warn!(lane = %shared.name, from = floor + 1, "made the consumer anew");
     metrics::counter!("maru_lane_consumers_made_total", "lane" => shared.name.clone()).increment(1);
-    shared.ask_anew[source].notify_one();
     Ok(())
 }
 

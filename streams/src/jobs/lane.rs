@@ -10,6 +10,7 @@ use std::time::Duration;
 use apalis_core::error::WorkerError;
 use apalis_core::worker::builder::WorkerBuilder;
 use async_nats::jetstream::Message;
+use futures_util::FutureExt;
 use futures_util::future::join_all;
 use tokio::sync::{Notify, RwLock};
 use tokio::task::{AbortHandle, JoinHandle};
@@ -295,6 +296,8 @@ async fn pull_session(shared: &Arc<Shared>, source: usize, trouble: &mut u32) ->
         Some(begun) => begun?,
         None => return Ok(()),
     }
+    // This one asks anew already. If it ended for that, what was on its way to it would wait for the server's patience.
+    let _ = shared.ask_anew[source].notified().now_or_never();
     loop {
         let free = held.free(source).saturating_sub(session.outstanding());
         // Not for every single slot: a quarter of them at a time is as quick and far fewer requests.
