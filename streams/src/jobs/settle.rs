@@ -99,12 +99,21 @@ pub(super) async fn term(nats: &Nats, lease: &Lease, code: &str) {
     settle(nats, lease, format!("+TERM {code}"), true).await;
 }
 
-/// Confirms again what had been settled.
+/// Confirms again what had been settled, until somebody hears: a consumer that has just been made may deliver
+/// before it listens.
 pub(super) async fn acknowledge(nats: &Nats, reply: &str) {
-    tell(nats, reply, "+ACK".to_owned()).await;
+    let (until, mut silences) = (Instant::now() + PATIENCE, 0);
+    while Instant::now() < until && silences < TRIES {
+        match tell(nats, reply, "+ACK".to_owned()).await {
+            Told::Confirmed | Told::Nothing => return,
+            Told::Silent => silences += 1,
+            Told::Nobody => {}
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
 }
 
-/// Returns a message that nobody worked on.
+/// Returns a message that nobody worked on. Once: a process that ends does not wait for a server that is away.
 pub(super) async fn hand_back(nats: &Nats, reply: &str, wait: Duration) {
     tell(nats, reply, delayed(wait)).await;
 }
