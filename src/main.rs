@@ -35,7 +35,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// The database allocates and frees all the time, from every thread; the C library's allocator took a fifth of
+/// The database allocates and frees all the time, from every thread; the C library's allocator took a seventh of
 /// all processor time there.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
