@@ -1,6 +1,8 @@
 //! Taking rows away: those of the colour that nobody reads, a piece at a time, or all of a view at once.
 
-use surrealdb::types::{RecordId, Value};
+use std::ops::Bound;
+
+use surrealdb::types::{RecordId, RecordIdKey, Value};
 
 use super::colour::Colour;
 use super::plan::{Plans, row};
@@ -20,7 +22,7 @@ fn places(view: &dyn View, colour: Colour) -> Vec<RecordId> {
 
 /// Takes the rows of the other colour away, as long as the plan says that they shall go.
 pub(super) async fn other(plans: &Plans, view: &dyn View, colour: Colour) -> Result<(), StoreError> {
-    for place in places(view, colour) {
+    for mut place in places(view, colour) {
         loop {
             let run = || {
                 plans
@@ -29,10 +31,10 @@ pub(super) async fn other(plans: &Plans, view: &dyn View, colour: Colour) -> Res
                     .query(
                         "{
                         LET $stage = (SELECT VALUE stage FROM ONLY $row FOR UPDATE);
-                        IF $stage NOT IN ['beginning', 'dropping'] { RETURN 0 };
+                        IF $stage NOT IN ['beginning', 'dropping'] { RETURN NONE };
                         LET $piece = (SELECT VALUE id FROM $place LIMIT $most);
                         DELETE $piece RETURN NONE;
-                        RETURN array::len($piece);
+                        RETURN array::last($piece);
                         }",
                     )
                     .bind(("row", row(view.name()).record()))
@@ -41,13 +43,22 @@ pub(super) async fn other(plans: &Plans, view: &dyn View, colour: Colour) -> Res
                     .into_future()
             };
             match retry(run).await? {
-                Tx::Done(gone) if gone == Value::from_t(0_i64) => break,
-                Tx::Done(_) => {}
+                // Behind the last one, or each piece would pass by all that went before it.
+                Tx::Done(Value::RecordId(last)) => place = behind(place, last.key),
+                Tx::Done(_) => break,
                 other => return Err(other.into()),
             }
         }
     }
     Ok(())
+}
+
+/// What is left of a range behind a row of it.
+fn behind(mut range: RecordId, row: RecordIdKey) -> RecordId {
+    if let RecordIdKey::Range(range) = &mut range.key {
+        range.start = Bound::Excluded(row);
+    }
+    range
 }
 
 /// Takes all rows of a view away, in both colours, so that its reader builds it again from the first

@@ -224,7 +224,8 @@ impl Reading<'_> {
     /// Takes in what has come. When nothing has, it waits for the first; false if nothing came for long. As
     /// long as none of it is the view's own, or the last commit was just now, it waits a little for more.
     async fn gather(&mut self) -> Result<bool, ReadError> {
-        if self.session.outstanding() < BATCH / 2 {
+        // A batch more than one, so that the next is on its way while this one is folded.
+        if self.session.outstanding() < BATCH + BATCH / 2 {
             self.session.request(BATCH).await?;
         }
         if self.came.is_empty() {

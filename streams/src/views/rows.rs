@@ -160,12 +160,6 @@ impl Rows {
 
     fn write(&mut self, key: Key, doc: &impl Serialize) -> Result<(), FoldError> {
         let doc = serde_json::to_value(doc).map_err(FoldError::Write)?;
-        // A row that is known not to be there is written at half the price.
-        if let Some(gathered) = &self.gathered
-            && !locked(&self.known).contains_key(&key)
-        {
-            locked(gathered).insert(Wanted::Own(key.clone()));
-        }
         self.changed.insert(key, Some(doc));
         Ok(())
     }
@@ -264,7 +258,11 @@ impl Rows {
     /// Whether an event of this version is new to the view. Remembers that it was applied.
     pub(super) async fn is_new(&mut self, context: &str, aggregate: Uuid, version: u64) -> Result<bool, FoldError> {
         let key = self.seen_key(context, aggregate);
-        let seen: u64 = self.read(key.clone()).await?.unwrap_or_default();
+        let seen: u64 = match self.read(key.clone()).await {
+            // Most are new: what the fold needs beyond this is asked for in the same go.
+            Err(FoldError::NotReadYet) => return Ok(true),
+            seen => seen?.unwrap_or_default(),
+        };
         if version <= seen {
             return Ok(false);
         }
@@ -279,11 +277,11 @@ impl Rows {
         Ok(true)
     }
 
-    /// What was changed and is not written yet, and whether it is known that there was no such row.
+    /// What was changed and is not written yet, and whether it is known that there was such a row.
     pub(super) fn changes(&self) -> Vec<(Key, Option<Value>, bool)> {
         let known = locked(&self.known);
-        let is_new = |key: &Key| matches!(known.get(key), Some(None));
-        let change = |(key, doc): (&Key, &Option<Value>)| (key.clone(), doc.clone(), is_new(key));
+        let was_there = |key: &Key| matches!(known.get(key), Some(Some(_)));
+        let change = |(key, doc): (&Key, &Option<Value>)| (key.clone(), doc.clone(), was_there(key));
         self.changed.iter().map(change).collect()
     }
 
