@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::form::one_process_only;
 use crate::house::{House, eventually, root};
 
 const CARD: &str = "4242424242424242";
+const FOLDERS: &str = "it restores the folder of `maru up`; a drill restores servers";
 
 fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_maru"));
@@ -61,6 +63,9 @@ fn messages(taken: &Value, stream: &str) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_there_when_a_backup_was_begun_is_there_after_it_was_restored() {
+    if one_process_only(FOLDERS) {
+        return;
+    }
     let house = House::new().await;
     let (mut author, mut reader) = (house.author("author").await, house.reader("reader").await);
     let book = author.publishes("Kept", 100).await;
@@ -124,6 +129,9 @@ async fn what_was_there_when_a_backup_was_begun_is_there_after_it_was_restored()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backup_that_is_damaged_or_was_not_finished_is_not_restored() {
+    if one_process_only(FOLDERS) {
+        return;
+    }
     let house = House::new().await;
     house.author("author").await.publishes("Kept", 100).await;
     let place = tempfile::tempdir().expect("a folder");
@@ -243,16 +251,18 @@ async fn two_backups_at_once_do_not_disturb_each_other() {
     let house = House::new().await;
     house.author("author").await.publishes("Kept", 100).await;
     let place = tempfile::tempdir().expect("a folder");
-    let (to, data) = (place.path().join("backups"), house.data());
+    let to = place.path().join("backups");
     std::fs::create_dir_all(&to).expect("a folder");
     let lock = std::fs::File::create(to.join("lock")).expect("a file");
     rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).expect("the lock");
-    let backing_up = ["backup", "--json", "--to", text(&to), "--data", text(&data)];
-    let said = refused(&backing_up).await;
+    let backing_up = ["backup", "--json", "--to", text(&to)];
+    let refused = house.operator(&backing_up, &[]).await;
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(1), "{said}");
     assert!(said.contains("another backup is being taken"), "{said}");
     drop(lock);
     eventually("the next one is taken", async || {
-        maru(&backing_up).await.status.success().then_some(())
+        house.operator(&backing_up, &[]).await.status.success().then_some(())
     })
     .await;
 }

@@ -184,13 +184,14 @@ impl House {
         found.unwrap_or_else(|| panic!("no {name} here"))
     }
 
-    /// A command of an operator in the split form, with the variables of the house; how it ended, and what it said.
+    /// A command of an operator, with the variables of the house; how it ended, and what it said.
     pub async fn operator(&self, arguments: &[&str], without: &[&str]) -> std::process::Output {
-        let site = self.site.as_ref().expect("the split form");
         let mut command = maru();
-        command
-            .envs(site.env(&self.servers))
-            .stdout(std::process::Stdio::piped());
+        match &self.site {
+            Some(site) => command.envs(site.env(&self.servers)),
+            None => command.env("MARU_DATA", self.data()),
+        };
+        command.stdout(std::process::Stdio::piped());
         for name in without {
             command.env_remove(name);
         }

@@ -89,3 +89,64 @@ pub async fn forget(store: &Store, view: &dyn View) -> Result<(), StoreError> {
         other => Err(other.into()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use futures_util::future::BoxFuture;
+
+    use super::super::rows::{FoldError, Rows};
+    use super::*;
+    use crate::jobs::Delivery;
+
+    struct Home;
+
+    impl View for Home {
+        fn name(&self) -> &'static str {
+            "book_home"
+        }
+
+        fn tables(&self) -> &'static [&'static str] {
+            &["book_home"]
+        }
+
+        fn contexts(&self) -> &'static [&'static str] {
+            &[]
+        }
+
+        fn fold<'a>(&'a self, _: &'a Delivery, _: &'a mut Rows) -> BoxFuture<'a, Result<(), FoldError>> {
+            std::future::ready(Ok(())).boxed()
+        }
+    }
+
+    async fn seen(store: &Store, colour: Colour) -> usize {
+        let whose = [Part::from(colour.of("book_home").into_owned())];
+        store.page("view_seen", &whose, &[], 10_000).await.unwrap().len()
+    }
+
+    #[tokio::test]
+    async fn a_colour_of_many_pieces_goes_as_a_whole_and_the_other_one_stays() {
+        let store = Store::open("mem://", None).await.unwrap();
+        for colour in [Colour::Blue, Colour::Green] {
+            store
+                .db()
+                .query("FOR $nth IN 0..2500 { CREATE type::record('view_seen', [$whose, 'books', $nth]) SET doc = 1 }")
+                .bind(("whose", colour.of("book_home").into_owned()))
+                .await
+                .unwrap()
+                .check()
+                .unwrap();
+        }
+        let plans = Plans {
+            store: store.clone(),
+            view: "book_home",
+        };
+        plans.open().await.unwrap();
+        other(&plans, &Home, Colour::Green).await.unwrap();
+        assert_eq!(seen(&store, Colour::Green).await, 2500, "nobody wants it to go");
+        plans.rebuild(false).await.unwrap();
+        other(&plans, &Home, Colour::Green).await.unwrap();
+        assert_eq!(seen(&store, Colour::Green).await, 0);
+        assert_eq!(seen(&store, Colour::Blue).await, 2500);
+    }
+}

@@ -260,3 +260,39 @@ async fn events_that_come_again_late_and_in_another_order_change_nothing() {
     assert_eq!(sums(&world).await.iter().sum::<u64>(), before.iter().sum::<u64>() + 20);
     reading.stop().await;
 }
+
+/// Keeps where the last event of each box lies, and does not look what it kept before.
+struct Newest;
+
+impl View for Newest {
+    fn name(&self) -> &'static str {
+        "book_home"
+    }
+
+    fn tables(&self) -> &'static [&'static str] {
+        &["book_home"]
+    }
+
+    fn contexts(&self) -> &'static [&'static str] {
+        &["reviews"]
+    }
+
+    fn fold<'a>(&'a self, event: &'a Delivery, rows: &'a mut Rows) -> BoxFuture<'a, Result<(), FoldError>> {
+        let key = Key::of("book_home", event.envelope.subject);
+        std::future::ready(rows.put(key, &serde_json::json!({ "sum": event.seq }))).boxed()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_is_written_unread_replaces_the_one_that_another_reader_wrote() {
+    let world = world().await;
+    for (from, to) in [(0, 40), (40, 80)] {
+        let reading = start_reading(&world, Arc::new(Newest));
+        put(&world, from, to).await;
+        let events = 2 * u64::try_from(to).unwrap();
+        until("events are there", async || world.count(EVENTS).await == events).await;
+        caught_up(&world).await;
+        assert_eq!(sums(&world).await.into_iter().max(), Some(events));
+        reading.stop().await;
+    }
+}
