@@ -9,8 +9,11 @@ use tracing_subscriber::{EnvFilter, Layer, Registry};
 use super::lines::Lines;
 use super::traces::{self, TracesError};
 
-/// The storage engine warns at every clean end that it was closed already; its errors are still seen.
-const USUAL: &str = "info,surrealdb=warn,surrealkv=error,async_nats=warn,apalis_core=warn,opentelemetry=warn";
+/// The storage engine warns at every clean end that it was closed already; its errors are still seen. The database's
+/// client calls it an error when nobody waits for an answer any more, which happens with every request that is broken
+/// off; whoever still waits for one gets its errors, and Maru says itself when a database is away.
+const USUAL: &str = "info,surrealdb=warn,surrealdb::engine::remote::ws=off,surrealkv=error,async_nats=warn,\
+                     apalis_core=warn,opentelemetry=warn";
 
 /// Turns logging on, and traces if a collector is named; `service` is what this process is called there.
 /// `RUST_LOG` says otherwise what is to be seen.

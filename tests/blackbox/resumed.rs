@@ -5,6 +5,7 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::form::is_split;
 use crate::house::{House, eventually, within};
 use crate::listening::Listening;
 use crate::person::Person;
@@ -200,7 +201,11 @@ async fn a_broken_connection_costs_an_attempt_and_not_the_words() {
     let mut reader = Reader::default();
     assert_eq!(reader.reads_to_the_end(&mina, &book).await, "done");
     assert_eq!(reader.text, STORY);
-    assert_eq!(continued(&ai)[3..], [None, Some(begun()), None]);
+    let asked = &continued(&ai)[3..];
+    // Of several workers one may meet the provider for the first time: it takes its refusal for a word about
+    // counting tokens, and asks the same without that.
+    let without = is_split() && asked == [None, Some(begun()), Some(begun())];
+    assert!(without || asked == [None, Some(begun()), None], "{asked:?}");
 
     // BK-09: given up is given up, and readers are told.
     ai.always(Chat, Status(400));

@@ -121,7 +121,8 @@ mod tests {
 
     async fn seen(store: &Store, colour: Colour) -> usize {
         let whose = [Part::from(colour.of("book_home").into_owned())];
-        store.page("view_seen", &whose, &[], 10_000).await.unwrap().len()
+        let rows: Vec<(Vec<Part>, u64)> = store.page("view_seen", &whose, &[], 10_000).await.unwrap();
+        rows.len()
     }
 
     #[tokio::test]
