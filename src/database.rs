@@ -5,7 +5,9 @@
 //! before it looks at anything. The password travels in the environment, where no process list shows it.
 
 use std::ffi::OsStr;
+use std::fs::DirBuilder;
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -67,7 +69,8 @@ impl Database {
             return Err(Unable::NotBuilt.into());
         }
         let password = self.database_password.ok_or(Unable::NoPassword)?;
-        std::fs::create_dir_all(&self.data)?;
+        // People's words lie there: nobody else on the machine is to read them.
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.data)?;
         let data = self.data.canonicalize()?;
         // exec comes back only with the reason why it could not.
         Err(Command::new(std::env::current_exe()?)

@@ -81,7 +81,7 @@ struct List {
 /// What letters have in common.
 #[derive(Args)]
 struct Common {
-    /// Of this lane: `job-charge`.
+    /// Of this lane: `job-charge`, or `charge`.
     #[arg(long)]
     lane: Option<String>,
     /// Given up for this reason: `provider_unavailable`.

@@ -22,9 +22,16 @@ impl Doctor {
     pub async fn run(self) -> Outcome {
         let reached = self.site.reach().await?;
         let answer = reached.ask("doctor", json!({}), |_| {}).await;
+        let nobody = reached.is_opened_here().then(|| {
+            json!({
+                "what": "running", "grade": "warn", "found": "nobody works here",
+                "do": "start Maru (`maru up`); the rest was looked at by this command",
+            })
+        });
         reached.leave(&self.site).await?;
         let mut findings = answer?["findings"].as_array().cloned().unwrap_or_default();
         findings.extend(other_build(&findings));
+        findings.extend(nobody);
         if self.site.json {
             println!("{:#}", json!({ "findings": findings }));
         } else {

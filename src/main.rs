@@ -4,6 +4,7 @@
 //! subcommand is one file; what they share is in [`settings`], [`parts`] and [`telemetry`].
 
 mod apart;
+mod asked;
 mod backup;
 mod budgets;
 mod clock;
@@ -95,6 +96,9 @@ enum Command {
     Documents(documents::Documents),
 }
 
+/// As a shell says of a program that SIGPIPE ended.
+const CLOSED_PIPE: i32 = 128 + 13;
+
 /// Why a subcommand could not do what it was asked: one sentence for the person who asked.
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
@@ -102,7 +106,8 @@ fn main() -> ExitCode {
     if let Some(ended) = database::served() {
         return ended;
     }
-    let maru = Maru::parse();
+    end_quietly_at_a_closed_pipe();
+    let maru: Maru = asked::read();
     // Two TLS back ends are linked; without a choice the first use would panic. A second choice is none.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -125,6 +130,21 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Whoever reads our words may have had enough of them (`maru status | head`). Rust would panic, because it has the
+/// signal ignored that ends other programs then; this ends as they do.
+fn end_quietly_at_a_closed_pipe() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let is_pipe = panic
+            .payload_as_str()
+            .is_some_and(|why| why.starts_with("failed printing to std") && why.contains("Broken pipe"));
+        if is_pipe {
+            std::process::exit(CLOSED_PIPE);
+        }
+        usual(panic);
+    }));
 }
 
 async fn run(command: Command) -> Outcome {

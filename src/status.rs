@@ -49,7 +49,8 @@ impl Status {
     }
 
     async fn once(&self, reached: &Reached) -> Outcome {
-        let status = reached.ask("lanes.status", json!({}), |_| {}).await?;
+        let mut status = reached.ask("lanes.status", json!({}), |_| {}).await?;
+        status["isRunning"] = (!reached.is_opened_here()).into();
         match self.site.json {
             // One line each when there will be many.
             true if self.watch => println!("{status}"),
@@ -129,7 +130,10 @@ fn page(status: &Value) -> String {
     let mut page = table(&head, &lanes) + "\n";
     page += &(table(&["view", "mark", "lag"], &views) + "\n");
     page += &(table(&["stream", "messages", "bytes", "full"], &streams) + "\n");
-    let needs: Vec<String> = each(status, "lanes").filter_map(need).collect();
+    let mut needs: Vec<String> = each(status, "lanes").filter_map(need).collect();
+    if status["isRunning"] == false {
+        needs.insert(0, "! nobody works here: start Maru (`maru up`)".to_owned());
+    }
     page += &match needs.is_empty() {
         true => "nothing needs you\n".to_owned(),
         false => needs.join("\n") + "\n",
@@ -152,14 +156,19 @@ fn need(lane: &Value) -> Option<String> {
                 "paused by {by}{since}: `maru lanes resume {name}` lets it go on"
             ));
         }
-        Some("unattended") => needs.push("messages wait and no process works on it: start its workers".to_owned()),
-        Some("deaf") => {
-            needs.push("messages wait, workers ask, nothing comes: restart the workers, then nats-server".to_owned())
-        }
+        Some("unattended") => needs.push(
+            "messages wait and no process asks for them: start its workers; if they run, its breaker may be open"
+                .to_owned(),
+        ),
+        Some("deaf") => needs.push(
+            "messages wait, workers ask, nothing comes: wait two minutes, then restart the workers, then nats-server"
+                .to_owned(),
+        ),
         _ => {}
     }
     if lane["dead"].as_u64().is_some_and(|dead| dead > 0) {
-        needs.push(format!("{} dead letters", lane["dead"]));
+        let letters = if lane["dead"] == 1 { "letter" } else { "letters" };
+        needs.push(format!("{} dead {letters}", lane["dead"]));
     }
     (!needs.is_empty()).then(|| format!("! {name}: {}", needs.join("; ")))
 }

@@ -3,14 +3,16 @@
 //! It comes up from the ground (ports, server, streams, database, workers, door) and goes down from
 //! the roof (door, workers, database, server), so that nothing loses what it stands on.
 
+use std::fs::DirBuilder;
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use maru_streams::doctor::Place;
 use maru_streams::heal::Closed;
 use maru_streams::leases::Leases;
-use maru_streams::nats::Nats;
+use maru_streams::nats::{Nats, without_credentials};
 use maru_streams::server::{self, NatsServer, ServerOptions};
 use maru_streams::topology;
 
@@ -43,14 +45,34 @@ pub struct Up {
     unhealed: bool,
 }
 
+/// There is data, and not what it was sealed with.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "there is data in {0}, and its keys are gone: put them back into {0}/keys; with new ones nobody could log in. If \
+     they are lost for good, make an empty folder of that name"
+)]
+struct NoKeys(String);
+
+/// A start without keys would make new ones without a word, and what was sealed with the old would stay shut.
+fn refuse_without_keys(data: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    let keys = data.join("keys");
+    if data.join("db").exists() && !keys.exists() {
+        return Err(NoKeys(data.display().to_string()).into());
+    }
+    // Before there is any data: a first start may be cut off at any moment.
+    Ok(DirBuilder::new().recursive(true).mode(0o700).create(keys)?)
+}
+
 impl Up {
     pub async fn run(self) -> Outcome {
         apart::refuse()?;
         telemetry::log("maru")?;
         let api = parts::listen("the API", self.listen.api, "--api").await?;
         let metrics = parts::listen("the metrics page", self.metrics.metrics, "--metrics").await?;
-        std::fs::create_dir_all(&self.data)?;
+        // People's words lie there: nobody else on the machine is to read them.
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.data)?;
         let data = self.data.canonicalize()?;
+        refuse_without_keys(&data)?;
         // The set-up step puts the server beside the sources, whatever folder the data is in.
         let program = server::find(&data.join("bin"))
             .or_else(|error| server::find(&PathBuf::from(".maru/bin")).map_err(|_| error))?;
@@ -106,7 +128,7 @@ impl Up {
     fn welcome(&self, server: &NatsServer, lanes: usize, durability: &str) {
         let api = self.listen.api;
         let storyteller = match &self.outside.openai_base_url {
-            Some(url) => format!("stories and images by {url}"),
+            Some(url) => format!("stories and images by {}", without_credentials(url)),
             None => {
                 "stories and images by the built-in storyteller (samples; set OPENAI_BASE_URL for real ones)".to_owned()
             }

@@ -74,8 +74,8 @@ pub struct Verify {
     #[arg(long, value_name = "COPIES", value_parser = clap::value_parser!(u8).range(1..))]
     split: Option<u8>,
     /// How many people are at the door; each has one request in flight.
-    #[arg(long, default_value_t = 8, value_name = "N")]
-    people: usize,
+    #[arg(long, default_value_t = 8, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    people: u16,
     /// The build to prove, if it is not this one.
     #[arg(long, value_name = "FILE")]
     program: Option<PathBuf>,
@@ -184,7 +184,7 @@ impl Verify {
             password: format!("{:016x}", dice.roll()),
             token: String::new(),
         };
-        let mut crowd = Crowd::send(self.people, &client, &mut dice);
+        let mut crowd = Crowd::send(self.people.into(), &client, &mut dice);
         let field = Field {
             scratch: &mut scratch,
             wire: &wire,
@@ -200,7 +200,7 @@ impl Verify {
         let (mut home, mut findings) = (Vec::new(), Vec::new());
         findings.extend(quiet(&mut scratch, &client, &mut crowd, &mut home).await?);
         // With the watchman.
-        if home.len() <= self.people {
+        if home.len() <= usize::from(self.people) {
             let what = format!("{} of {} people came back", home.len(), self.people + 1);
             findings.push(Finding::new("person_lost", what));
         }
@@ -227,7 +227,7 @@ impl Verify {
             seed,
             campaigns: self.campaign.parts(),
             length: self.length,
-            people: self.people,
+            people: self.people.into(),
             copies: self.split,
             faults,
             written,

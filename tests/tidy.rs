@@ -21,7 +21,7 @@ use maru_schemas::surreal::MIGRATIONS;
 use maru_schemas::views::VIEWS;
 use rules::{
     BELOW, FLOORS, LONG, SHARED, abrupt, allowances, clients_named, floors, left_over, metrics, named_from_below,
-    siblings_named, too_long, undescribed, unmeasured, unrepeatable, untold_variables,
+    siblings_named, too_long, undescribed, unmeasured, unrepeatable, untold_variables, whole_ranges,
 };
 use source::{Source, files, read, root, rust, tests_only};
 
@@ -240,6 +240,11 @@ fn nothing_is_left_to_do_and_no_path_leads_to_somebodys_machine() {
 #[test]
 fn nothing_is_allowed_that_could_be_expected() {
     complain_of(&rust("."), allowances);
+}
+
+#[test]
+fn a_page_of_a_range_is_not_cut_off_all_of_it() {
+    complain_of(&rust("."), whole_ranges);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use crate::accept::Wants;
 use crate::door::Door;
 use crate::password::sealed_hash;
 use crate::problem::Problem;
+use crate::routes::members::SHORTEST_PASSWORD;
 
 const USERNAME: &str = "admin";
 
@@ -30,6 +31,10 @@ impl Door {
     /// # Errors
     /// When the command is not known to be stored.
     pub async fn appoint_administrator(&self, password: &str) -> Result<(), AppointError> {
+        if password.chars().count() < SHORTEST_PASSWORD {
+            let why = format!("MARU_ADMIN_PASSWORD has fewer than {SHORTEST_PASSWORD} characters; choose a longer one");
+            return Err(AppointError(why));
+        }
         let account = AccountId::of_username(USERNAME);
         let known = self
             .store

@@ -162,7 +162,9 @@ fn name_of(event: &Event) -> &'static str {
     }
 }
 
-fn without_credentials(urls: &str) -> String {
+/// Addresses as they may be shown: who signs in there, and with what, is left out.
+#[must_use]
+pub fn without_credentials(urls: &str) -> String {
     let plain = urls
         .split(',')
         .map(|url| match (url.split_once("://"), url.rsplit_once('@')) {

@@ -206,7 +206,7 @@ impl Retention {
         let mut rows = self
             .store
             .db()
-            .query("SELECT VALUE { key: record::id(id), at: at } FROM $range LIMIT $page")
+            .query("SELECT VALUE { key: record::id(id), at: at } FROM array::first([$range]) LIMIT $page")
             .bind(("range", range(table, &[], after)))
             .bind(("page", PAGE))
             .await?;

@@ -284,7 +284,10 @@ impl Store {
     }
 }
 
-const PAGE: &str = "SELECT VALUE { key: record::id(id), doc: doc } FROM $range LIMIT $limit";
+/// Of a range that is named outright the database reads all, and cuts the page off it then: a list of twenty cost a
+/// quarter of a second where there were sixty thousand. One that it comes upon is read no further than asked
+/// (decision 31).
+const PAGE: &str = "SELECT VALUE { key: record::id(id), doc: doc } FROM array::first([$range]) LIMIT $limit";
 
 /// Each document with its key, without the first `known` parts of it.
 fn read_page<T: DeserializeOwned>(

@@ -39,6 +39,11 @@ impl Said {
 
 /// `maru …` on the data folder of a house.
 async fn maru(house: &House, words: &[&str]) -> Said {
+    maru_with(house, words, None).await
+}
+
+/// The same, with a nats-server named in the environment.
+async fn maru_with(house: &House, words: &[&str], nats: Option<&str>) -> Said {
     let mut command = Command::new(env!("CARGO_BIN_EXE_maru"));
     command
         .args(words)
@@ -46,6 +51,7 @@ async fn maru(house: &House, words: &[&str]) -> Said {
         .arg(house.data())
         .current_dir(crate::house::root())
         .env_remove("NATS_URL")
+        .envs(nats.map(|url| ("NATS_URL", url)))
         .env("USER", "juno")
         .env_remove("SUDO_USER")
         .stdin(Stdio::null());
@@ -143,10 +149,18 @@ async fn a_lane_is_seen_paused_and_let_go_on_from_the_command_line_and_through_t
         drained["drained"].as_array().is_some_and(|lanes| lanes.len() > 10),
         "{drained}"
     );
-    maru(&house, &["lanes", "resume", "--all"]).await.ended(0);
+    maru(&house, &["lanes", "pause", "due-ticks"]).await.ended(0);
+    let resumed = maru(&house, &["lanes", "resume", "--all"]).await.ended(0).out;
+    assert!(resumed.contains("due-ticks goes on"), "{resumed}");
+    let page = maru(&house, &["status"]).await.ended(0).out;
+    assert!(!page.contains("deaf") && !page.contains("paused"), "{page}");
     let nothing = maru(&house, &["lanes", "pause", "nothing"]).await.ended(1);
     assert!(nothing.err.contains("there is no lane nothing"), "{}", nothing.err);
     maru(&house, &["lanes", "pause"]).await.ended(2);
+    // What is typed counts before what the environment says.
+    let elsewhere = "nats://127.0.0.1:1";
+    maru_with(&house, &["status"], Some(elsewhere)).await.ended(0);
+    maru(&house, &["status", "--nats", elsewhere]).await.ended(2);
     draft(&mina).await;
     house.ends_well().await;
 }

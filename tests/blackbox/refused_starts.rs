@@ -99,3 +99,33 @@ async fn a_missing_or_old_nats_server_is_said_with_what_to_do() {
     house.author("mina").await;
     house.ends_well().await;
 }
+
+#[tokio::test]
+async fn data_without_its_keys_is_not_opened_with_new_ones() {
+    if one_process_only("`maru up` makes keys in its data folder") {
+        return;
+    }
+    let house = House::new().await;
+    let mut mina = house.author("mina").await;
+    assert!(house.stop().await.success());
+    let (keys, aside) = (house.data().join("keys"), house.data().join("aside"));
+    std::fs::rename(&keys, &aside).expect("moved");
+    let said = refused(maru_up(&house.data(), free_port(), free_port())).await;
+    assert!(said.contains("its keys are gone") && said.contains("/keys"), "{said}");
+    std::fs::rename(&aside, &keys).expect("moved back");
+    house.start().await;
+    mina.log_in().await;
+    house.ends_well().await;
+}
+
+#[tokio::test]
+async fn an_administrators_password_is_as_long_as_anybodys() {
+    let folder = tempdir().expect("a folder");
+    let mut command = maru_up(folder.path(), free_port(), free_port());
+    command.env("MARU_ADMIN_PASSWORD", "seven77");
+    let said = refused(command).await;
+    assert!(
+        said.contains("fewer than 8 characters") && !said.contains("seven77"),
+        "{said}"
+    );
+}

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::rules::{
     BELOW, FLOORS, LINES, abrupt, allowances, clients_named, floors, left_over, metrics, named_from_below,
-    siblings_named, too_long, undescribed, unmeasured, unrepeatable, untold_variables,
+    siblings_named, too_long, undescribed, unmeasured, unrepeatable, untold_variables, whole_ranges,
 };
 use super::source::{Source, tests_only};
 
@@ -269,4 +269,15 @@ fn an_allowance_is_seen() {
     each_line_is_seen(allowances, "src/up.rs", &lines);
     let fine = "#[expect(dead_code, reason = \"allow(x)\")] fn f() { allow(1); [a, b]; }\n#[arg(allow_hyphen_values = true)] struct A;";
     nothing_is_seen(allowances, "src/up.rs", fine);
+}
+
+#[test]
+fn a_page_of_a_range_that_is_read_whole_is_seen() {
+    let lines = [
+        "const PAGE: &str = \"SELECT * FROM $range LIMIT $limit\";",
+        "fn f() { q(\"(SELECT VALUE id FROM $place LIMIT 1)\") }",
+    ];
+    each_line_is_seen(whole_ranges, "streams/src/store.rs", &lines);
+    let fine = "fn f() { q(\"SELECT * FROM array::first([$range]) LIMIT 1\"); q(\"SELECT * FROM outbox LIMIT 1\"); q(\"SELECT * FROM $ids\") }";
+    nothing_is_seen(whole_ranges, "streams/src/store.rs", fine);
 }

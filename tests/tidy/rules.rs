@@ -306,6 +306,22 @@ pub fn left_over(path: &str, text: &str) -> Vec<String> {
     complaints
 }
 
+/// Pages that the database would cut off what it has read whole (decision 31).
+pub fn whole_ranges(source: &Source) -> Vec<String> {
+    let mut complaints = Vec::new();
+    for word in source.words.iter().filter(|word| word.kind == Kind::Text) {
+        let parts: Vec<&str> = word.text.split_whitespace().collect();
+        let is_whole = |three: &[&str]| three[0] == "FROM" && three[1].starts_with('$') && three[2] == "LIMIT";
+        if parts.windows(3).any(is_whole) {
+            complaints.push(format!(
+                "{}: all of the range is read; say FROM array::first([$range]) LIMIT",
+                source.place(word.line)
+            ));
+        }
+    }
+    complaints
+}
+
 pub fn allowances(source: &Source) -> Vec<String> {
     let mut complaints = Vec::new();
     for (at, word) in source

@@ -30,6 +30,8 @@ use crate::valid::{Body, line};
 use crate::who::{ACCESS_SECONDS, Claims, Member, TokenType};
 
 const COOKIE: &str = "refresh_token";
+/// The fewest characters of a password.
+pub(crate) const SHORTEST_PASSWORD: usize = 8;
 
 /// The context's addresses.
 pub fn routes() -> OpenApiRouter<Arc<Door>> {
@@ -74,7 +76,7 @@ pub struct SignUp {
     #[schema(min_length = 3, max_length = 40)]
     username: String,
     /// 8 to 128 characters.
-    #[garde(length(chars, min = 8, max = 128))]
+    #[garde(length(chars, min = SHORTEST_PASSWORD, max = 128))]
     #[schema(min_length = 8, max_length = 128, format = Password)]
     password: String,
     /// The name shown to others, up to 30 characters.

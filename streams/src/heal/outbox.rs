@@ -11,7 +11,7 @@ use crate::topology::EVENTS;
 use crate::write::transact::Pending;
 
 /// Rows of one look. There are as many as were being published at one moment.
-const MOST: i64 = 500;
+const MOST: usize = 500;
 
 /// Takes such rows away, and notes with each command where its last event lies. Nobody else may be at work.
 pub(super) async fn mend(work: &Work) -> Result<(), HealError> {
@@ -25,10 +25,18 @@ async fn mend_room(work: &Work, room: &Store) -> Result<(), HealError> {
     let mut after: Option<Vec<Part>> = None;
     loop {
         let rows = page(room, after.as_deref().unwrap_or_default()).await?;
-        let Some(last) = rows.last() else { return Ok(()) };
-        after = Some(key(last).parts);
         // The rows come in the order of their keys, so those of one aggregate stand together.
-        for aggregate in rows.chunk_by(|one, other| (&one.key.0, one.key.1) == (&other.key.0, other.key.1)) {
+        let aggregates = rows.chunk_by(|one, other| (&one.key.0, one.key.1) == (&other.key.0, other.key.1));
+        let mut aggregates: Vec<&[Pending]> = aggregates.collect();
+        // The last one may go on behind a full page, and comes again with all of its rows.
+        if rows.len() == MOST && aggregates.len() > 1 {
+            aggregates.pop();
+        }
+        let Some(last) = aggregates.last().and_then(|rows| rows.last()) else {
+            return Ok(());
+        };
+        after = Some(key(last).parts);
+        for aggregate in aggregates {
             settle(work, room, aggregate).await?;
         }
     }
@@ -36,12 +44,12 @@ async fn mend_room(work: &Work, room: &Store) -> Result<(), HealError> {
 
 async fn page(room: &Store, after: &[Part]) -> Result<Vec<Pending>, StoreError> {
     let text = "SELECT VALUE { key: record::id(id), subject: subject, envelope: envelope, body: body }
-                FROM $range LIMIT $most";
+                FROM array::first([$range]) LIMIT $most";
     let mut rows = room
         .db()
         .query(text)
         .bind(("range", crate::store::range("outbox", &[], after)))
-        .bind(("most", MOST))
+        .bind(("most", i64::try_from(MOST).unwrap_or(i64::MAX)))
         .await?;
     let rows: Vec<serde_json::Value> = rows.take(0)?;
     let rows = rows.into_iter().map(serde_json::from_value);
@@ -66,7 +74,17 @@ async fn settle(work: &Work, room: &Store, aggregate: &[Pending]) -> Result<(), 
     }
     for row in aggregate {
         let Some(seq) = published.get(&row.key.2) else { continue };
-        if let Some(command) = row.envelope.causation {
+        // Of a command that has more to publish it is not known yet where its last event will lie.
+        let has_more = |row: &Pending, command| {
+            let is_its = |later: &&Pending| later.envelope.causation == Some(command) && later.key.2 > row.key.2;
+            aggregate
+                .iter()
+                .filter(is_its)
+                .any(|later| !published.contains_key(&later.key.2))
+        };
+        if let Some(command) = row.envelope.causation
+            && !has_more(row, command)
+        {
             let inbox = Key::new("inbox", [context.as_str().into(), command.into()]);
             tell(room, &inbox, *seq).await?;
         }

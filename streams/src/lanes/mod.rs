@@ -16,7 +16,7 @@ mod watch;
 
 pub use letters::open_letters;
 pub use pace::Pace;
-pub use pause::{Drained, Pause, PauseError, drain, pause, resume};
+pub use pause::{Drained, Pause, PauseError, drain, pause, paused, resume};
 pub(crate) use seen::timestamp;
 pub use seen::{Seen, look};
 pub(crate) use status::fill;

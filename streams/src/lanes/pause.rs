@@ -20,6 +20,8 @@ const FOR_EVER: &str = "2200-01-01T00:00:00Z";
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 const WHAT: &str = "maru-last-change";
+const PAUSED: &str = "paused";
+const RESUMED: &str = "resumed";
 const BY: &str = "maru-changed-by";
 const AT: &str = "maru-changed-at";
 
@@ -56,12 +58,28 @@ impl Pause {
     pub(super) fn of(seen: &Seen) -> Option<Self> {
         seen.is_paused.then(|| {
             let noted = |name: &str| seen.notes.get(name).cloned();
-            let is_ours = noted(WHAT).as_deref() == Some("paused");
+            let is_ours = noted(WHAT).as_deref() == Some(PAUSED);
             Self {
                 by: noted(BY).filter(|_| is_ours).unwrap_or_else(|| "somebody".to_owned()),
                 at: noted(AT).filter(|_| is_ours),
             }
         })
+    }
+
+    /// When somebody let it go on, if that was the last that was done to it.
+    pub(super) fn ended(seen: &Seen) -> Option<Timestamp> {
+        let noted = |name: &str| seen.notes.get(name);
+        noted(AT)
+            .filter(|_| noted(WHAT).is_some_and(|what| what == RESUMED))?
+            .parse()
+            .ok()
+    }
+
+    /// What is noted on the consumer.
+    pub(super) fn notes(is_paused: bool, by: &str, at: Timestamp) -> [(String, String); 3] {
+        let what = if is_paused { PAUSED } else { RESUMED };
+        [(WHAT, what.to_owned()), (BY, by.to_owned()), (AT, at.to_string())]
+            .map(|(name, value)| (name.to_owned(), value))
     }
 }
 
@@ -80,6 +98,16 @@ pub async fn pause(nats: &Nats, name: &str, by: &str, at: Timestamp) -> Result<V
 /// When there is no such lane, or the server cannot be asked.
 pub async fn resume(nats: &Nats, name: &str, by: &str, at: Timestamp) -> Result<Vec<String>, PauseError> {
     change(nats, name, None, by, at).await
+}
+
+/// The lanes that are paused, whoever works on them.
+///
+/// # Errors
+/// When the server cannot be asked.
+pub async fn paused(nats: &Nats) -> Result<Vec<String>, TopologyError> {
+    let mut lanes = look(nats, &[COMMANDS, JOBS, EVENTS, SCHEDULES, DEAD]).await?;
+    lanes.retain(|one| one.is_lane && one.is_paused);
+    Ok(lanes.into_iter().map(|one| one.name).collect())
 }
 
 /// Waits until a paused lane is quiet: nothing is unsettled any more, or what is has been so for longer than
@@ -138,12 +166,11 @@ async fn change(
     by: &str,
     at: Timestamp,
 ) -> Result<Vec<String>, PauseError> {
-    let what = if until.is_some() { "paused" } else { "resumed" };
+    let what = if until.is_some() { PAUSED } else { RESUMED };
     let mut changed = Vec::new();
     for lane in lanes_of(nats, name).await? {
         if lane.is_paused != until.is_some() {
-            let notes = [(WHAT, what.to_owned()), (BY, by.to_owned()), (AT, at.to_string())];
-            update(nats, &lane, until, &notes).await?;
+            update(nats, &lane, until, &Pause::notes(until.is_some(), by, at)).await?;
             tracing::info!(lane = %lane.name, by, "{what} by an operator");
         }
         changed.push(lane.name);
@@ -152,12 +179,17 @@ async fn change(
 }
 
 /// Notes who and when, then pauses or resumes. An update of the settings alone would leave the pause as it is.
-async fn update(nats: &Nats, lane: &Seen, until: Option<&str>, notes: &[(&str, String)]) -> Result<(), TopologyError> {
+async fn update(
+    nats: &Nats,
+    lane: &Seen,
+    until: Option<&str>,
+    notes: &[(String, String)],
+) -> Result<(), TopologyError> {
     let at = format!("{}.{}", lane.stream, lane.name);
     let info = ask(nats, format!("CONSUMER.INFO.{at}"), &json!({})).await?;
     let mut config = info["config"].clone();
     for (note, text) in notes {
-        config["metadata"][*note] = json!(text);
+        config["metadata"][note] = json!(text);
     }
     let noted = json!({ "stream_name": lane.stream, "config": config, "action": "update" });
     ask(nats, format!("CONSUMER.CREATE.{at}"), &noted).await?;

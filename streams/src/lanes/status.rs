@@ -17,6 +17,8 @@ use crate::views::mark;
 
 /// So long may a lane with free slots leave waiting messages alone before it counts as deaf.
 const DEAF: Duration = Duration::from_secs(30);
+/// So long may nobody ask for what waits: an open breaker has its lane ask for nothing for half a minute.
+const UNASKED: Duration = Duration::from_secs(60);
 /// So long nothing runs: a lane whose slots were all taken before that has lost who took them.
 const LOST: Duration = Duration::from_secs(600);
 
@@ -167,17 +169,15 @@ pub(super) fn seconds_between(earlier: Timestamp, later: Timestamp) -> f64 {
 }
 
 fn health(seen: &Seen, now: Timestamp) -> Health {
-    // One that never got anything has no time of its own; it is given the benefit of a first look.
-    let silent = |so_long: Duration| {
-        seen.last_delivery
-            .is_none_or(|at| seconds_between(at, now) > so_long.as_secs_f64())
-    };
+    // One that never got anything has no time of its own. While it was paused nothing could come.
+    let since = seen.last_delivery.max(Pause::ended(seen));
+    let silent = |so_long: Duration| since.is_none_or(|at| seconds_between(at, now) > so_long.as_secs_f64());
     let has_room = i64::try_from(seen.unsettled).unwrap_or(i64::MAX) < seen.most_unsettled;
     match seen {
         _ if seen.is_paused => Health::Paused,
         _ if seen.left() == 0 => Health::Idle,
         _ if seen.pending > 0 && seen.pulls > 0 && silent(DEAF) && has_room => Health::Deaf,
-        _ if seen.pulls == 0 && (seen.unsettled == 0 || silent(LOST)) => Health::Unattended,
+        _ if seen.pulls == 0 && silent(if seen.unsettled == 0 { UNASKED } else { LOST }) => Health::Unattended,
         _ => Health::Working,
     }
 }
@@ -239,7 +239,15 @@ mod tests {
     use super::*;
 
     fn seen(pending: u64, unsettled: u64, pulls: u64, silent_s: i64) -> Health {
-        let seen = Seen {
+        health_of(&lane(pending, unsettled, pulls, silent_s))
+    }
+
+    fn health_of(lane: &Seen) -> Health {
+        health(lane, Timestamp::from_second(1000).unwrap())
+    }
+
+    fn lane(pending: u64, unsettled: u64, pulls: u64, silent_s: i64) -> Seen {
+        Seen {
             stream: JOBS.into(),
             name: "job-charge".into(),
             filters: Vec::new(),
@@ -256,8 +264,18 @@ mod tests {
             last_delivery: Timestamp::from_second(1000 - silent_s).ok(),
             is_paused: false,
             notes: Default::default(),
-        };
-        health(&seen, Timestamp::from_second(1000).unwrap())
+        }
+    }
+
+    #[test]
+    fn a_lane_that_was_let_go_on_just_now_is_not_deaf() {
+        let mut lane = lane(5, 0, 1, 600);
+        assert_eq!(health_of(&lane), Health::Deaf);
+        let resumed = |at: i64| Pause::notes(false, "mina", Timestamp::from_second(at).unwrap());
+        lane.notes = resumed(995).into();
+        assert_eq!(health_of(&lane), Health::Working);
+        lane.notes = resumed(900).into();
+        assert_eq!(health_of(&lane), Health::Deaf);
     }
 
     #[test]
@@ -266,7 +284,8 @@ mod tests {
         assert_eq!(seen(5, 0, 1, 5), Health::Working);
         // With all places taken nothing can come; with nobody asking, nothing can be expected.
         assert_eq!(seen(5, 10, 1, 60), Health::Working);
-        assert_eq!(seen(5, 0, 0, 60), Health::Unattended);
+        assert_eq!(seen(5, 0, 0, 61), Health::Unattended);
+        assert_eq!(seen(5, 0, 0, 40), Health::Working, "its breaker may be open");
         assert_eq!(seen(0, 0, 1, 60), Health::Idle);
     }
 

@@ -78,7 +78,7 @@ impl Place {
         let mut rows = store
             .db()
             .query(
-                "SELECT VALUE { seq: record::id(id)[2], message: message, is_retrying: is_retrying } FROM $all LIMIT 1",
+                "SELECT VALUE { seq: record::id(id)[2], message: message, is_retrying: is_retrying } FROM array::first([$all]) LIMIT 1",
             )
             .bind(("all", range("parked", &self.parts(), &[])))
             .await?;
@@ -123,7 +123,7 @@ impl Place {
     /// Puts this one behind the first. False if there is none before it any more.
     pub(crate) async fn follow(&self, store: &Store) -> Result<bool, StoreError> {
         const TEXT: &str = "{
-            LET $first = (SELECT VALUE id FROM $before LIMIT 1)[0];
+            LET $first = (SELECT VALUE id FROM array::first([$before]) LIMIT 1)[0];
             IF $first = NONE { THROW 'nobody_before' };
             UPDATE $first SET behind += 1 RETURN NONE;
             UPSERT $row SET message = $message, is_retrying = false RETURN NONE;

@@ -26,6 +26,11 @@ fn is_kind(wanted: &str, kind: &str) -> bool {
     kind == wanted || kind.split('.').nth(2) == Some(wanted)
 }
 
+/// Whether a lane is meant by its own name or by the one of what it does.
+fn is_lane(wanted: &str, lane: &str) -> bool {
+    lane == wanted || lane.split_once('-').is_some_and(|(_, what)| what == wanted)
+}
+
 fn agrees<T: PartialEq + ?Sized>(wanted: Option<&T>, is: &T) -> bool {
     wanted.is_none_or(|wanted| wanted == is)
 }
@@ -34,7 +39,7 @@ pub(super) fn is_listed(listing: &Listing, letter: &Letter) -> bool {
     listing
         .state
         .map_or(letter.state.is_open(), |state| state == letter.state)
-        && agrees(listing.lane.as_ref(), &letter.lane)
+        && listing.lane.as_ref().is_none_or(|lane| is_lane(lane, &letter.lane))
         && agrees(listing.reason.as_ref(), &letter.reason)
         && listing.kind.as_ref().is_none_or(|kind| is_kind(kind, &letter.kind))
         && listing.since.is_none_or(|since| letter.died_at >= since)
@@ -44,7 +49,7 @@ pub(super) fn is_listed(listing: &Listing, letter: &Letter) -> bool {
 /// Whether an open letter is meant by what it has in common with others.
 pub(super) fn is_meant(which: &Which, letter: &Letter) -> bool {
     letter.state.is_open()
-        && agrees(which.lane.as_ref(), &letter.lane)
+        && which.lane.as_ref().is_none_or(|lane| is_lane(lane, &letter.lane))
         && agrees(which.reason.as_ref(), &letter.reason)
         && which.kind.as_ref().is_none_or(|kind| is_kind(kind, &letter.kind))
         && which.since.is_none_or(|since| letter.died_at >= since)
@@ -124,5 +129,11 @@ mod tests {
             numbers.dedup();
             prop_assert_eq!(numbers.len(), all.len());
         }
+    }
+
+    #[test]
+    fn a_lane_is_meant_by_its_own_name_and_by_what_it_does() {
+        assert!(is_lane("job-write_story", "job-write_story") && is_lane("write_story", "job-write_story"));
+        assert!(!is_lane("story", "job-write_story") && !is_lane("flow-write_story", "job-write_story"));
     }
 }

@@ -219,7 +219,7 @@ async fn rows<T: DeserializeOwned>(db: &Db, table: &'static str, form: &str) -> 
     loop {
         let mut answer = db
             .query(format!(
-                "SELECT VALUE {{ last: record::id(id), {form} }} FROM $range LIMIT $most"
+                "SELECT VALUE {{ last: record::id(id), {form} }} FROM array::first([$range]) LIMIT $most"
             ))
             .bind(("range", range(table, &[], &after)))
             .bind(("most", PAGE))

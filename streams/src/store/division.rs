@@ -70,7 +70,7 @@ pub(super) async fn check(store: &Store) -> Result<(), StoreError> {
 async fn has_rows_of(room: &Store, context: &str) -> Result<bool, StoreError> {
     let mut rows = room
         .db()
-        .query("SELECT VALUE 1 FROM $range LIMIT 1")
+        .query("SELECT VALUE 1 FROM array::first([$range]) LIMIT 1")
         .bind(("range", range("inbox", &[Part::from(context)], &[])))
         .await?;
     let rows: Vec<i64> = rows.take(0)?;

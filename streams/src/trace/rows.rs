@@ -45,7 +45,12 @@ pub(super) async fn handled(
 /// How often a message failed by its own fault in a lane.
 pub(super) async fn failures(store: &Store, lane: &str, message: Uuid) -> Result<Option<Failures>, StoreError> {
     let key = Key::new("attempts", [Part::from(lane), Part::from(message)]);
-    let found = rows(store.db(), "SELECT failures, reason FROM $of LIMIT $most", key.record()).await?;
+    let found = rows(
+        store.db(),
+        "SELECT failures, reason FROM array::first([$of]) LIMIT $most",
+        key.record(),
+    )
+    .await?;
     Ok(found.into_iter().next())
 }
 
@@ -60,7 +65,7 @@ struct Call {
 pub(super) async fn effects(store: &Store, job: &Message) -> Result<Vec<Effect>, StoreError> {
     let mut found = Vec::new();
     for of in [job.id, job.about] {
-        let text = "SELECT VALUE { step: record::id(id)[1], status: status, fence: fence } FROM $of LIMIT $most";
+        let text = "SELECT VALUE { step: record::id(id)[1], status: status, fence: fence } FROM array::first([$of]) LIMIT $most";
         let calls: Vec<Call> = rows(store.db(), text, range("effect", &[Part::from(of)], &[])).await?;
         let ours = calls.into_iter().filter(|call| of == job.id || call.step == job.kind);
         found.extend(ours.map(|call| Effect {
@@ -89,8 +94,7 @@ pub(super) async fn unpublished(store: &Store, messages: &[Message]) -> Result<V
             &[Part::from(command.room.as_str()), Part::from(command.about)],
             &[],
         );
-        let text =
-            "SELECT VALUE { version: record::id(id)[2], kind: event.kind, command: command } FROM $of LIMIT $most";
+        let text = "SELECT VALUE { version: record::id(id)[2], kind: event.kind, command: command } FROM array::first([$of]) LIMIT $most";
         let logged: Vec<Logged> = rows(store.of(&command.room), text, of).await?;
         for event in logged
             .into_iter()

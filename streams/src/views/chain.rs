@@ -78,7 +78,7 @@ async fn is_colour_whole(store: &Store, view: &dyn View, colour: Colour) -> Resu
 async fn links(store: &Store, view: &str, after: i64) -> Result<Vec<Link>, StoreError> {
     let mut rows = store
         .db()
-        .query("SELECT VALUE { from: record::id(id)[1], to: to } FROM $range LIMIT $page")
+        .query("SELECT VALUE { from: record::id(id)[1], to: to } FROM array::first([$range]) LIMIT $page")
         .bind(("range", range("view_batch", &[Part::from(view)], &[Part::from(after)])))
         .bind(("page", PAGE))
         .await?;

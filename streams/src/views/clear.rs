@@ -1,8 +1,6 @@
 //! Taking rows away: those of the colour that nobody reads, a piece at a time, or all of a view at once.
 
-use std::ops::Bound;
-
-use surrealdb::types::{RecordId, RecordIdKey, Value};
+use surrealdb::types::{RecordId, Value};
 
 use super::colour::Colour;
 use super::plan::{Plans, row};
@@ -22,7 +20,7 @@ fn places(view: &dyn View, colour: Colour) -> Vec<RecordId> {
 
 /// Takes the rows of the other colour away, as long as the plan says that they shall go.
 pub(super) async fn other(plans: &Plans, view: &dyn View, colour: Colour) -> Result<(), StoreError> {
-    for mut place in places(view, colour) {
+    for place in places(view, colour) {
         loop {
             let run = || {
                 plans
@@ -31,10 +29,10 @@ pub(super) async fn other(plans: &Plans, view: &dyn View, colour: Colour) -> Res
                     .query(
                         "{
                         LET $stage = (SELECT VALUE stage FROM ONLY $row FOR UPDATE);
-                        IF $stage NOT IN ['beginning', 'dropping'] { RETURN NONE };
-                        LET $piece = (SELECT VALUE id FROM $place LIMIT $most);
+                        IF $stage NOT IN ['beginning', 'dropping'] { RETURN 0 };
+                        LET $piece = (SELECT VALUE id FROM array::first([$place]) LIMIT $most);
                         DELETE $piece RETURN NONE;
-                        RETURN array::last($piece);
+                        RETURN array::len($piece);
                         }",
                     )
                     .bind(("row", row(view.name()).record()))
@@ -43,22 +41,13 @@ pub(super) async fn other(plans: &Plans, view: &dyn View, colour: Colour) -> Res
                     .into_future()
             };
             match retry(run).await? {
-                // Behind the last one, or each piece would pass by all that went before it.
-                Tx::Done(Value::RecordId(last)) => place = behind(place, last.key),
-                Tx::Done(_) => break,
+                Tx::Done(gone) if gone == Value::from_t(0_i64) => break,
+                Tx::Done(_) => {}
                 other => return Err(other.into()),
             }
         }
     }
     Ok(())
-}
-
-/// What is left of a range behind a row of it.
-fn behind(mut range: RecordId, row: RecordIdKey) -> RecordId {
-    if let RecordIdKey::Range(range) = &mut range.key {
-        range.start = Bound::Excluded(row);
-    }
-    range
 }
 
 /// Takes all rows of a view away, in both colours, so that its reader builds it again from the first

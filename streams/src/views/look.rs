@@ -24,7 +24,7 @@ const LOOK: &str = "{
     LET $seq = (SELECT VALUE seq FROM ONLY $mark) ?? 0;
     IF $seq < $wanted { RETURN { seq: $seq } };
     LET $from = IF $is_green { $green } ELSE { $blue };
-    RETURN { seq: $seq, rows: (SELECT VALUE { key: record::id(id), doc: doc } FROM $from LIMIT $limit) };
+    RETURN { seq: $seq, rows: (SELECT VALUE { key: record::id(id), doc: doc } FROM array::first([$from]) LIMIT $limit) };
 }";
 
 /// One row of a view that has read as far as `wanted`.

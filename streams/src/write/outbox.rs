@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
@@ -21,11 +21,6 @@ use crate::store::{Key, Part, Store, StoreError};
 
 /// How often the sweeper looks. What it finds twice in a row is nobody else's work any more.
 const SWEEP_EVERY: Duration = Duration::from_secs(2);
-/// A look passes by everything that was cleared and is not compacted yet, which grows. So the sweeper rests for so
-/// many times as long as its last look took, ...
-const REST: u32 = 50;
-/// ... but no longer than this: somebody may wait for what lies there.
-const LONGEST_REST: Duration = Duration::from_secs(10);
 /// The most rows of one look.
 const SWEEP_MOST: i64 = 500;
 
@@ -110,10 +105,10 @@ impl Outbox {
     }
 
     async fn sweep_room(&self, room: Store) {
-        let (database, mut seen, mut rest) = (room.name(), HashSet::new(), SWEEP_EVERY);
+        let (database, mut seen) = (room.name(), HashSet::new());
         loop {
-            tokio::time::sleep(rest).await;
-            match self.sweep_once(&room, &mut seen, &mut rest).await {
+            tokio::time::sleep(SWEEP_EVERY).await;
+            match self.sweep_once(&room, &mut seen).await {
                 Ok(0) => {}
                 Ok(swept) => tracing::info!(database, events = swept, "published what was left in the outbox"),
                 Err(error) => tracing::warn!(database, %error, "the outbox could not be swept"),
@@ -121,15 +116,8 @@ impl Outbox {
         }
     }
 
-    async fn sweep_once(
-        &self,
-        room: &Store,
-        seen: &mut HashSet<Uuid>,
-        rest: &mut Duration,
-    ) -> Result<usize, SweepError> {
-        let begun = Instant::now();
+    async fn sweep_once(&self, room: &Store, seen: &mut HashSet<Uuid>) -> Result<usize, SweepError> {
         let rows = everything(room).await?;
-        *rest = (begun.elapsed() * REST).clamp(SWEEP_EVERY, LONGEST_REST);
         metrics::gauge!("maru_outbox_rows", "database" => room.name()).set(rows.len() as f64);
         let left: Vec<Pending> = rows
             .iter()

@@ -31,7 +31,7 @@ pub async fn page<T: DeserializeOwned>(
     let after: Vec<Part> = after.into_iter().map(Part::from).collect();
     let mut rows = store
         .of(context)
-        .query("SELECT VALUE { id: record::id(id)[0], version: version, state: state } FROM $range LIMIT $most")
+        .query("SELECT VALUE { id: record::id(id)[0], version: version, state: state } FROM array::first([$range]) LIMIT $most")
         .bind(("range", range(context, &[], &after)))
         .bind(("most", i64::try_from(most).unwrap_or(i64::MAX)))
         .await?;

@@ -14,7 +14,8 @@ use maru_streams::testing::loss::set;
 use maru_streams::testing::{World, until};
 use maru_streams::topology::{COMMANDS, EVENTS};
 use maru_streams::views::{self, View};
-use maru_streams::write::inbox::handled;
+use maru_streams::write::inbox::{handled, last_word};
+use maru_streams::write::transact::transact;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tokio_util::sync::CancellationToken;
@@ -281,6 +282,38 @@ async fn a_settled_command_without_an_outcome_gets_one_and_changes_nothing() {
     settle(&world).await;
     assert!(matches!(outcome(waiting).await, Some(Outcome::Done { version: 4, .. })));
     assert!(outcome(done).await.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_whose_last_event_is_not_out_has_no_last_word_yet() {
+    let world = World::new(&[]).await;
+    let (id, subject) = (Uuid::from_u128(1000), Uuid::from_u128(1));
+    let amount = 9_000;
+    toys::put(&world.commands, id, subject, amount).await;
+    let (envelope, command) = (toys::envelope(id, subject), Command::Put { amount });
+    let committed = transact::<Boxes>(&world.store, &envelope, &command).await.unwrap();
+    assert_eq!(committed.pending.len(), 2);
+    // The process was killed here.
+    world.outbox().publish(&committed.pending[..1]).await.unwrap();
+
+    let heal = Heal::new(world.nats.clone(), world.store.clone(), Vec::new()).deciding::<Boxes>();
+    heal.mend(Mark::default(), &|_| {}).await.unwrap();
+    let word = async || {
+        last_word(&world.store, "reviews", id)
+            .await
+            .unwrap()
+            .map(|word| word.outcome)
+    };
+    assert_eq!(word().await, None);
+
+    let again = transact::<Boxes>(&world.store, &envelope, &command).await.unwrap();
+    assert!(again.already && again.pending == committed.pending[1..]);
+    let sequences = world.outbox().publish(&again.pending).await.unwrap();
+    world.outbox().clear(&again.pending, &sequences).await.unwrap();
+    let Some(Outcome::Done { version, seq, .. }) = word().await else {
+        panic!("it is done");
+    };
+    assert_eq!((version, seq), (2, Some(world.count(EVENTS).await)));
 }
 
 fn view() -> Arc<dyn View> {

@@ -111,8 +111,16 @@ impl Keeper {
     }
 
     async fn resume(&self, question: &Value) -> Result<Vec<String>, DeskError> {
-        let mut resumed = Vec::new();
-        for name in self.named(question)? {
+        let (mut resumed, mut names) = (Vec::new(), self.named(question)?);
+        if question["all"] == true {
+            // Those too that `all` does not pause: the clock would stand still without a word.
+            let paused = lanes::paused(&self.nats).await;
+            let paused = paused.map_err(|error| DeskError::failed(&error))?;
+            let is_met = |name: &String| name.starts_with("late-") || name.starts_with("redo-") || names.contains(name);
+            let others: Vec<String> = paused.into_iter().filter(|name| !is_met(name)).collect();
+            names.extend(others);
+        }
+        for name in names {
             let lanes = lanes::resume(&self.nats, &name, by(question)?, self.clock.now()).await;
             resumed.extend(lanes.map_err(refused)?);
         }
