@@ -244,7 +244,9 @@ fn nothing_is_allowed_that_could_be_expected() {
 
 #[test]
 fn a_page_of_a_range_is_not_cut_off_all_of_it() {
-    complain_of(&rust("."), whole_ranges);
+    for folder in ["streams", "workers", "gateway", "src"] {
+        complain_of(&rust(folder), whole_ranges);
+    }
 }
 
 #[test]
