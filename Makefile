@@ -60,8 +60,9 @@ docs: ## Write schemas/openapi.json, schemas/asyncapi.json and schemas/json/ fro
 story: ## Tell the story of a first book to a running Maru (`make run` in another terminal)
 	examples/first-book.sh
 
+# With the tests' features, as `make test` builds it: others would have the database compiled once more.
 manifests: setup ## Hold k3s/ against the API's schemas, the binary and our rules
-	cargo build --workspace $(WITH_DATABASE)
+	cargo build --workspace $(WITH_DATABASE) --bins --tests
 	tools/check-manifests
 
 observability: ## Check rules, alerts, dashboards and runbooks, and all of it on a Maru under load

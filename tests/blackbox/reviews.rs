@@ -73,7 +73,7 @@ async fn buyers_review_once_edit_and_take_back_and_the_average_follows() {
             .items()
             .is_empty()
     );
-    let catalogue = lee.get("/v1/books").await.is(200).items();
+    let catalogue = lee.get_after(&second, "/v1/books").await.is(200).items();
     let row = catalogue
         .iter()
         .find(|row| row["bookId"] == book.as_str())
@@ -92,7 +92,7 @@ async fn buyers_review_once_edit_and_take_back_and_the_average_follows() {
         .await
         .is(200);
     assert_eq!(shows(&lee, &book, &edited).await, (json!(3.5), json!(2)));
-    let listed = lee.get(&path).await.is(200).items();
+    let listed = lee.get_after(&edited, &path).await.is(200).items();
     assert!(
         listed
             .iter()
@@ -116,6 +116,6 @@ async fn buyers_review_once_edit_and_take_back_and_the_average_follows() {
     let last_of_all = juno.delete(&at).await.is(200);
     assert!(last_of_all.json["seq"].as_u64() > last.json["seq"].as_u64());
     assert_eq!(shows(&lee, &book, &last_of_all).await, (Value::Null, json!(0)));
-    assert!(lee.get(&path).await.is(200).items().is_empty());
+    assert!(lee.get_after(&last_of_all, &path).await.is(200).items().is_empty());
     house.ends_well().await;
 }
