@@ -33,7 +33,8 @@ fn is_typed(matches: &ArgMatches, id: &str) -> bool {
 fn without_servers(command: Command) -> Command {
     command
         .mut_args(|argument| match argument.get_id().as_str() {
-            "nats" | "url" => argument.env(None::<&str>),
+            // Who signs in at a database goes with it.
+            "nats" | "url" | "database_user" => argument.env(None::<&str>),
             _ => argument,
         })
         .mut_subcommands(without_servers)
