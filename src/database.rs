@@ -5,9 +5,7 @@
 //! before it looks at anything. The password travels in the environment, where no process list shows it.
 
 use std::ffi::OsStr;
-use std::fs::DirBuilder;
 use std::net::SocketAddr;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -15,7 +13,7 @@ use std::process::{Command, ExitCode};
 use clap::Args;
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::Outcome;
+use crate::{Outcome, parts};
 
 /// What the process is called that is the server.
 const NAME: &str = "surreal";
@@ -69,8 +67,7 @@ impl Database {
             return Err(Unable::NotBuilt.into());
         }
         let password = self.database_password.ok_or(Unable::NoPassword)?;
-        // People's words lie there: nobody else on the machine is to read them.
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.data)?;
+        parts::private_folder(&self.data)?;
         let data = self.data.canonicalize()?;
         // exec comes back only with the reason why it could not.
         Err(Command::new(std::env::current_exe()?)

@@ -1,6 +1,8 @@
 //! What the subcommands put together: a house of workers, and a door.
 
+use std::fs::DirBuilder;
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -194,4 +196,9 @@ pub async fn close(store: Store, folder: &Path) -> bool {
         tracing::warn!("the database did not finish writing out what it holds in memory");
     }
     is_closed
+}
+
+/// Makes a folder unless it is there. People's words lie in it: nobody else on the machine is to read them.
+pub fn private_folder(folder: &Path) -> std::io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }

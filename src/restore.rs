@@ -105,7 +105,7 @@ impl Restore {
     async fn here(&self, manifest: &Manifest) -> Result<Report, Box<dyn std::error::Error>> {
         apart::refuse()?;
         manifest.refuse_unless_divided_so(std::iter::empty())?;
-        std::fs::create_dir_all(&self.site.data)?;
+        parts::private_folder(&self.site.data)?;
         let data = self.site.data.canonicalize()?;
         refuse_unless_empty(&data)?;
         let making = data.join("restoring");

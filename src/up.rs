@@ -3,9 +3,7 @@
 //! It comes up from the ground (ports, server, streams, database, workers, door) and goes down from
 //! the roof (door, workers, database, server), so that nothing loses what it stands on.
 
-use std::fs::DirBuilder;
 use std::io::IsTerminal;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -60,7 +58,7 @@ fn refuse_without_keys(data: &Path) -> Result<(), Box<dyn std::error::Error>> {
         return Err(NoKeys(data.display().to_string()).into());
     }
     // Before there is any data: a first start may be cut off at any moment.
-    Ok(DirBuilder::new().recursive(true).mode(0o700).create(keys)?)
+    Ok(parts::private_folder(&keys)?)
 }
 
 impl Up {
@@ -69,8 +67,7 @@ impl Up {
         telemetry::log("maru")?;
         let api = parts::listen("the API", self.listen.api, "--api").await?;
         let metrics = parts::listen("the metrics page", self.metrics.metrics, "--metrics").await?;
-        // People's words lie there: nobody else on the machine is to read them.
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.data)?;
+        parts::private_folder(&self.data)?;
         let data = self.data.canonicalize()?;
         refuse_without_keys(&data)?;
         // The set-up step puts the server beside the sources, whatever folder the data is in.
