@@ -31,10 +31,12 @@ fn is_typed(matches: &ArgMatches, id: &str) -> bool {
 
 /// The same command, which does not look for servers in the environment.
 fn without_servers(command: Command) -> Command {
+    // `maru database` has a user and no address: it is the server, and makes that user.
+    let signs_in = command.get_arguments().any(|argument| argument.get_id() == "url");
     command
         .mut_args(|argument| match argument.get_id().as_str() {
-            // Who signs in at a database goes with it.
-            "nats" | "url" | "database_user" => argument.env(None::<&str>),
+            "nats" | "url" => argument.env(None::<&str>),
+            "database_user" if signs_in => argument.env(None::<&str>),
             _ => argument,
         })
         .mut_subcommands(without_servers)
