@@ -10,11 +10,13 @@ use maru_schemas::views::MY_BOOKS;
 use maru_streams::desk;
 use maru_streams::nats::Nats;
 use maru_streams::server;
+use maru_streams::testing::World;
 use serde_json::{Value, json};
 
 use crate::house::House;
 use crate::mixed::{Mixed, mixed};
 use crate::sheet::{PROFILE, Sheet, Speed, fly};
+use crate::turns;
 
 /// How many write books, so that no one is the only one.
 const AUTHORS: usize = 8;
@@ -31,8 +33,9 @@ const DONE: (&str, [(&str, &str); 2]) = ("maru_commands_total", [("context", "bo
 pub struct Commands {
     pub first_fresh: Duration,
     pub first_again: Duration,
-    pub alone: Speed,
-    pub crowd: Speed,
+    pub alone: f64,
+    pub crowd: f64,
+    pub finished: Speed,
     pub rebuild: Speed,
     pub mixed: Mixed,
 }
@@ -211,7 +214,7 @@ async fn rebuild(sheet: &mut Sheet, house: &House, data: &Path, books: usize) ->
     speed
 }
 
-pub async fn commands(sheet: &mut Sheet, target: &Path) -> Commands {
+pub async fn commands(sheet: &mut Sheet, world: World, target: &Path) -> Commands {
     let (folder, log) = (tempfile::tempdir().expect("a folder"), target.join("bench-maru.log"));
     let data = folder.path().join("data");
     let house = House::start(&data, &log);
@@ -223,6 +226,10 @@ pub async fn commands(sheet: &mut Sheet, target: &Path) -> Commands {
     let authors = Authors::log_in(&house, &begun).await;
     // Connections are made and rows are there before anything counts.
     authors.finish(16, 200).await;
+    let alone = turns::alone(sheet, &world, &authors).await;
+    let crowd = turns::crowd(sheet, &world, &authors).await;
+    // Nothing of it takes part from here on.
+    drop(world);
     let mut finished = Vec::new();
     for at_once in [1, 16, 64, 256] {
         let speed = authors.finish(at_once, usize::MAX).await;
@@ -266,8 +273,9 @@ pub async fn commands(sheet: &mut Sheet, target: &Path) -> Commands {
     Commands {
         first_fresh,
         first_again,
-        alone: finished[0].clone(),
-        crowd: finished[3].clone(),
+        alone,
+        crowd,
+        finished: finished[3].clone(),
         rebuild,
         mixed,
     }

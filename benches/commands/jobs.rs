@@ -1,5 +1,5 @@
 //! Jobs that do nothing: what a lane does in a second, beside the least that a reliable consumer must do. Both
-//! read the same stored jobs, by turns, and the middle of three rounds counts.
+//! read the same stored jobs, by turns, and the middle of the rounds' ratios counts.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,14 +16,14 @@ use maru_streams::topology::{Consumer, JOBS, Reads};
 use tokio::sync::Notify;
 
 use crate::new_id;
-use crate::sheet::{Sheet, Speed};
+use crate::sheet::{Sheet, Speed, middle};
 
 /// How many jobs are stored, and read with more than one slot: for a few seconds, so that what it takes to begin
 /// counts for little.
-const JOBS_STORED: usize = 50_000;
+const JOBS_STORED: usize = 25_000;
 /// How many of them are read with one slot.
-const FEW: usize = 10_000;
-const ROUNDS: usize = 3;
+const FEW: usize = 5_000;
+const ROUNDS: usize = 5;
 
 /// What lanes reach of the raw loop.
 pub struct Loops {
@@ -113,13 +113,15 @@ pub async fn loops(sheet: &mut Sheet, world: &World) -> Loops {
             raws.push(raw(world, slots, round).await);
             lanes.push(lane(world, slots, round).await);
         }
-        let [raw, lane] = [raws, lanes].map(|mut each| {
-            each.sort_unstable();
-            Speed::whole(jobs(slots), each[ROUNDS / 2])
-        });
+        let ratios = raws.iter().zip(&lanes);
+        shares.push(middle(
+            ratios
+                .map(|(raw, lane)| raw.as_secs_f64() / lane.as_secs_f64())
+                .collect(),
+        ));
+        let [raw, lane] = [raws, lanes].map(|each| Speed::whole(jobs(slots) * ROUNDS, each.iter().sum()));
         sheet.speed("consume and confirm, raw loop", slots, &raw);
         sheet.speed("no-op job in a lane", slots, &lane);
-        shares.push(lane.per_second / raw.per_second);
     }
     Loops {
         eight: shares[1],

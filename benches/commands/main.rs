@@ -15,6 +15,7 @@ mod jobs;
 mod mixed;
 mod raw;
 mod sheet;
+mod turns;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -48,15 +49,13 @@ async fn run() {
     std::fs::create_dir_all(&scratch).expect("a folder");
     tempfile::env::override_temp_dir(&scratch).expect("nobody chose another one");
     let mut sheet = Sheet::begin();
-    let (enqueue, transaction, jobs) = {
-        let world = World::on_disk(&[]).await;
-        raw::disk(&mut sheet, world.folder());
-        let enqueue = raw::publishes(&mut sheet, &world).await;
-        let transaction = raw::transactions(&mut sheet, &world).await;
-        (enqueue, transaction, jobs::loops(&mut sheet, &world).await)
-    };
-    let commands = http::commands(&mut sheet, &target).await;
-    let goals = goals::all(&enqueue, &transaction, &jobs, &commands);
+    let world = World::on_disk(&[]).await;
+    raw::disk(&mut sheet, world.folder());
+    let enqueue = raw::publishes(&mut sheet, &world).await;
+    raw::transactions(&mut sheet, &world).await;
+    let jobs = jobs::loops(&mut sheet, &world).await;
+    let commands = http::commands(&mut sheet, world, &target).await;
+    let goals = goals::all(&enqueue, &jobs, &commands);
     sheet.end(goals, &target.join("bench-commands.json"));
 }
 

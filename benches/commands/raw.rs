@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use maru_schemas::books::{CONTEXT, Command};
 use maru_schemas::envelope::{Actor, Envelope};
 use maru_schemas::ids::MemberId;
@@ -21,12 +23,6 @@ use crate::sheet::{Sheet, Speed, fly, thread};
 
 /// Publishing into COMMANDS, one by one and 64 in flight.
 pub struct Publishes {
-    pub alone: Speed,
-    pub crowd: Speed,
-}
-
-/// The transaction of a new book, one by one and 64 at once.
-pub struct Transactions {
     pub alone: Speed,
     pub crowd: Speed,
 }
@@ -86,15 +82,32 @@ async fn publish(into: &Publisher, clock: &Clock) {
     published.expect("stored");
 }
 
+/// Publishes a command, each time it is called.
+pub fn publishing(world: &World) -> impl Fn() -> BoxFuture<'static, ()> + Clone + Send + use<> {
+    let (into, clock) = (world.commands.clone(), world.clock.clock());
+    move || {
+        let (into, clock) = (into.clone(), clock.clone());
+        async move { publish(&into, &clock).await }.boxed()
+    }
+}
+
+/// Decides and commits one, each time it is called.
+pub fn transacting(world: &World) -> impl Fn() -> BoxFuture<'static, ()> + Clone + Send + use<> {
+    let (store, clock) = (world.store.clone(), world.clock.clock());
+    move || {
+        let (store, (envelope, command)) = (store.clone(), ask(&clock));
+        async move {
+            let committed = transact::<Books>(&store, &envelope, &command).await;
+            assert!(matches!(committed.expect("committed").outcome, Outcome::Done { .. }));
+        }
+        .boxed()
+    }
+}
+
 pub async fn publishes(sheet: &mut Sheet, world: &World) -> Publishes {
     let mut speeds = Vec::new();
     for at_once in [1, 64, 256] {
-        let (into, clock) = (world.commands.clone(), world.clock.clock());
-        let doing = move || {
-            let (into, clock) = (into.clone(), clock.clone());
-            async move { publish(&into, &clock).await }
-        };
-        let speed = fly(at_once, usize::MAX, doing).await;
+        let speed = fly(at_once, usize::MAX, publishing(world)).await;
         sheet.speed("acknowledged publish", at_once, &speed);
         speeds.push(speed);
     }
@@ -104,23 +117,9 @@ pub async fn publishes(sheet: &mut Sheet, world: &World) -> Publishes {
     }
 }
 
-pub async fn transactions(sheet: &mut Sheet, world: &World) -> Transactions {
-    let mut speeds = Vec::new();
+pub async fn transactions(sheet: &mut Sheet, world: &World) {
     for at_once in [1, 16, 64] {
-        let (store, clock) = (world.store.clone(), world.clock.clock());
-        let doing = move || {
-            let (store, (envelope, command)) = (store.clone(), ask(&clock));
-            async move {
-                let committed = transact::<Books>(&store, &envelope, &command).await;
-                assert!(matches!(committed.expect("committed").outcome, Outcome::Done { .. }));
-            }
-        };
-        let speed = fly(at_once, usize::MAX, doing).await;
+        let speed = fly(at_once, usize::MAX, transacting(world)).await;
         sheet.speed("transaction of a new book", at_once, &speed);
-        speeds.push(speed);
-    }
-    Transactions {
-        alone: speeds[0].clone(),
-        crowd: speeds[2].clone(),
     }
 }

@@ -34,6 +34,14 @@ impl Speed {
         }
     }
 
+    /// Several, as if they had been one measurement.
+    pub fn of_all(several: Vec<Self>) -> Self {
+        let took = |speed: &Self| speed.each.len() as f64 / speed.per_second;
+        let took = Duration::from_secs_f64(several.iter().map(took).sum());
+        let each: Vec<Duration> = several.into_iter().flat_map(|speed| speed.each).collect();
+        Self::new(each.len(), took, each)
+    }
+
     /// So many of a thousand took no longer, in milliseconds.
     pub fn within_ms(&self, share: usize) -> Option<f64> {
         let nth = self.each.len().checked_sub(1)? * share / 1000;
@@ -45,8 +53,23 @@ impl Speed {
     }
 }
 
+/// The middle one of several.
+pub fn middle(mut of: Vec<f64>) -> f64 {
+    of.sort_unstable_by(f64::total_cmp);
+    of[of.len() / 2]
+}
+
 /// Does something over and over, so many at once, for a while or until it was begun `most` times.
 pub async fn fly<F, Doing>(at_once: usize, most: usize, doing: F) -> Speed
+where
+    F: Fn() -> Doing + Clone + Send + 'static,
+    Doing: Future<Output = ()> + Send,
+{
+    fly_for(SPAN, at_once, most, doing).await
+}
+
+/// The same for so long.
+pub async fn fly_for<F, Doing>(span: Duration, at_once: usize, most: usize, doing: F) -> Speed
 where
     F: Fn() -> Doing + Clone + Send + 'static,
     Doing: Future<Output = ()> + Send,
@@ -58,7 +81,7 @@ where
             let one_more = move || left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
             tokio::spawn(async move {
                 let mut each = Vec::new();
-                while begun.elapsed() < SPAN && one_more().is_ok() {
+                while begun.elapsed() < span && one_more().is_ok() {
                     let begun = Instant::now();
                     doing().await;
                     each.push(begun.elapsed());
