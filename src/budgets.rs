@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use crate::Outcome;
 use crate::operator::Site;
+use crate::table::table;
 
 /// Show or set what members may have done for them.
 #[derive(Args)]
@@ -66,19 +67,12 @@ fn list(answer: &Value) {
         println!("nobody has a budget: everybody may spend without limit");
         return;
     }
-    println!(
-        "{:<14} {:<38} {:>8} {:>8} {:>8}",
-        "kind", "member", "cap", "spent", "waiting"
-    );
-    for budget in budgets {
-        let word = |field: &str| budget[field].as_str().unwrap_or_default().to_owned();
-        println!(
-            "{:<14} {:<38} {:>8} {:>8} {:>8}",
-            word("kind"),
-            word("member"),
-            budget["cap"],
-            budget["spent"],
-            budget["waiting"],
-        );
-    }
+    let rows: Vec<Vec<String>> = budgets.iter().map(row).collect();
+    print!("{}", table(&["kind", "member", "cap", "spent", "waiting"], &rows));
+}
+
+fn row(budget: &Value) -> Vec<String> {
+    let words = ["kind", "member"].map(|field| budget[field].as_str().unwrap_or_default().to_owned());
+    let numbers = ["cap", "spent", "waiting"].map(|field| budget[field].to_string());
+    words.into_iter().chain(numbers).collect()
 }

@@ -5,6 +5,7 @@ mod replays;
 use std::num::NonZeroU32;
 
 use clap::{Args, Subcommand, ValueEnum};
+use jiff::Timestamp;
 use maru_schemas::letters::{Done, Letter, Page};
 use maru_schemas::replays::{Replays, Shown};
 use serde_json::{Value, from_value, json};
@@ -92,7 +93,7 @@ struct Common {
     kind: Option<String>,
     /// Given up since: `2026-01-31T09:00:00Z`.
     #[arg(long, value_name = "TIME")]
-    since: Option<String>,
+    since: Option<Timestamp>,
 }
 
 /// By number, or by what they have in common, or all.

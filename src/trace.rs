@@ -2,6 +2,7 @@
 
 use clap::Args;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::Outcome;
 use crate::operator::Site;
@@ -12,7 +13,7 @@ use crate::table::length;
 pub struct Trace {
     /// The command; or any command, job, event or request of what is to be followed.
     #[arg(value_name = "ID")]
-    id: String,
+    id: Uuid,
     #[command(flatten)]
     site: Site,
 }
@@ -25,7 +26,7 @@ impl Trace {
         let trace = trace?;
         match self.site.json {
             true => println!("{trace:#}"),
-            false => print!("{}", page(&trace, &self.id)),
+            false => print!("{}", page(&trace, &self.id.to_string())),
         }
         Ok(())
     }
@@ -96,8 +97,11 @@ fn branch(node: &Value, indent: &str, is_last: bool, asked: &str, page: &mut Str
     *page += &format!("{indent}{elbow}{line}\n");
     let indent = format!("{indent}{}", if is_last { "   " } else { "│  " });
     if let Some(failures) = node["failures"].as_object() {
-        let (count, reason) = (&failures["failures"], text(&failures["reason"]));
-        *page += &format!("{indent}   failed {count} times, at last: {reason}\n");
+        let at_last = match text(&failures["reason"]) {
+            "" => String::new(),
+            reason => format!(", at last: {reason}"),
+        };
+        *page += &format!("{indent}   failed {} times{at_last}\n", failures["failures"]);
     }
     for effect in list(&node["effects"]) {
         let begun = match effect["begun"].as_i64() {

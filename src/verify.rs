@@ -113,6 +113,9 @@ fn length(text: &str) -> Result<Duration, String> {
         _ => return Err("say how long as 90s, 5m or 1h".to_owned()),
     };
     let number: u64 = number.parse().map_err(|_| "say how long as 90s, 5m or 1h".to_owned())?;
+    if number == 0 {
+        return Err("nothing is proven in no time".to_owned());
+    }
     Ok(Duration::from_secs(number * seconds))
 }
 
@@ -314,6 +317,7 @@ mod tests {
         assert_eq!(length("90s"), Ok(Duration::from_secs(90)));
         assert_eq!(length("5m"), Ok(Duration::from_secs(300)));
         assert!(length("5").is_err() && length("m").is_err() && length("5 days").is_err());
+        assert!(length("0s").is_err());
     }
 
     #[test]

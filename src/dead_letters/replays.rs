@@ -1,7 +1,7 @@
 //! `maru dead-letters replays`, and waiting for one.
 
 use maru_schemas::letters::Done;
-use maru_schemas::replays::{Came, Replaying, Shown};
+use maru_schemas::replays::{Came, Replayed, Replaying, Shown};
 use serde_json::{Value, from_value, json};
 
 use super::{LeftSome, show_done};
@@ -42,18 +42,29 @@ pub async fn replay_and_wait(site: &Site, question: Value) -> Outcome {
         };
         let waited = reached.ask("dead_letters.replay_wait", json!({ "replay": replay }), word);
         let stands: Replaying = from_value(waited.await?)?;
-        Ok::<_, Box<dyn std::error::Error>>((done, Some(stands)))
+        let status = reached.ask("dead_letters.replay_status", json!({ "replay": replay }), |_| {});
+        let mut shown: Shown = from_value(status.await?)?;
+        shown.replay = stands;
+        Ok::<_, Box<dyn std::error::Error>>((done, Some(shown)))
     };
     let asked = asked.await;
     reached.leave(site).await?;
-    let (done, stands) = asked?;
-    match (&stands, site.json) {
-        (Some(stands), true) => println!("{:#}", json!(stands)),
+    let (done, shown) = asked?;
+    match (&shown, site.json) {
+        (Some(shown), true) => println!("{:#}", json!(shown.replay)),
         (None, true) => println!("{:#}", json!(done)),
-        (Some(stands), false) => println!("{}", sentence(stands)),
+        (Some(shown), false) => {
+            println!("{}", sentence(&shown.replay));
+            let is_left = |came| matches!(came, Some(Came::Dead | Came::Skipped));
+            shown
+                .letters
+                .iter()
+                .filter(|letter| is_left(letter.came))
+                .for_each(tell_letter);
+        }
         (None, false) => show_done(&done),
     }
-    match stands {
+    match shown.map(|shown| shown.replay) {
         Some(Replaying { of, dead, skipped, .. }) if dead + skipped > 0 => Err(NotAll { of, dead, skipped }.into()),
         _ if !done.skipped.is_empty() => Err(LeftSome(done.skipped.len()).into()),
         _ => Ok(()),
@@ -94,12 +105,14 @@ fn tell(replay: &Replaying) {
 pub fn show(shown: &Shown) {
     tell(&shown.replay);
     println!("    {}", json!(shown.replay.which));
-    for letter in &shown.letters {
-        let why = letter.why.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
-        let came = letter.came.map_or("waits", Came::as_str);
-        println!("{:>8}  {came:<8} {}{why}", letter.number, letter.lane);
-    }
+    shown.letters.iter().for_each(tell_letter);
     if (shown.letters.len() as u64) < shown.replay.of {
         println!("and {} more", shown.replay.of - shown.letters.len() as u64);
     }
+}
+
+fn tell_letter(letter: &Replayed) {
+    let why = letter.why.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
+    let came = letter.came.map_or("waits", Came::as_str);
+    println!("{:>8}  {came:<8} {}{why}", letter.number, letter.lane);
 }
