@@ -314,11 +314,8 @@ async fn waiting_work_that_is_called_off_is_never_begun() {
         .is(200);
     ai.release();
     house.ends_well().await;
-    let seen = mina.get(&format!("/v1/books/{book}")).await.is(200).json;
-    assert_eq!(
-        (&seen["storyStatus"], &seen["imageStatus"]),
-        (&json!("NONE"), &json!("NONE"))
-    );
+    let seen = mina.sees_book(&book, "storyStatus", "NONE").await;
+    assert_eq!(seen["imageStatus"], "NONE");
     assert_eq!((ai.asked(Chat).len(), ai.asked(Images).len()), (4, 0));
 }
 

@@ -34,12 +34,18 @@ pub(super) const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How long the mark may stay behind at events of contexts that the view does not listen to. Moving it is a
 /// commit, and with a commit for each of them every view would cost as much as one that folds it.
 const PASSING: Duration = Duration::from_millis(100);
-/// How long a view rests after a batch. One with a single event costs much the same as one with twenty, so under
-/// load it folds many in one and leaves the machine to the commands that they wait for. An event that comes alone
-/// is folded at once, and who reads what they wrote waits no longer than a tenth of a second for it.
-const REST: Duration = Duration::from_millis(80);
+/// Two batches of a view are begun no closer than this: under load it folds many events in one, and an event
+/// that comes alone is folded at once.
+const PACE: Duration = Duration::from_millis(50);
+/// A batch costs much the same with one event as with twenty. So that the views leave the machine to the commands
+/// that they wait for, a view rests for so many times as long as its last batch took, ...
+const REST: u32 = 4;
+/// ... but no longer than this, because somebody may wait to read what they wrote.
+const LONGEST_REST: Duration = Duration::from_millis(100);
 /// How long what was delivered to somebody may stay unfolded before who stands by takes that one for gone.
 const STILL: Duration = Duration::from_secs(2);
+/// How long a reader that leaves may take to give back what it has not folded.
+const LEAVING: Duration = Duration::from_secs(1);
 /// How often one that is built looks whether the one that people read has come further.
 const MEET_EVERY: Duration = Duration::from_millis(10);
 
@@ -147,7 +153,13 @@ async fn reading(
         doubts: None,
     };
     let outcome = stop.run_until_cancelled(reading.run()).await;
-    if outcome.is_none() {
+    if outcome.is_none() && reading.session.leave().await {
+        // Best effort: the next reader can do it too, though not at once.
+        match timeout(LEAVING, reading.give_back(&consumer.name)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(view = view.name(), %error, "what came was not given back"),
+            Err(_) => tracing::debug!(view = view.name(), "what came was not given back in time"),
+        }
         reading.session.hand_over(EVENTS, &consumer.name).await;
     }
     before.pin = reading.session.pin();
@@ -207,8 +219,10 @@ impl Reading<'_> {
                 self.look_around().await?;
             } else if self.gather().await? {
                 self.meet_the_mark().await?;
+                let begun = Instant::now();
                 self.step(upto).await?;
-                self.rested = Instant::now() + REST;
+                let took = begun.elapsed();
+                self.rested = begun + PACE.max(took + (took * REST).min(LONGEST_REST));
             } else {
                 self.look_around().await?;
             }
@@ -289,6 +303,20 @@ impl Reading<'_> {
                 Ok(())
             }
             _ => Err(ReadError::Moved),
+        }
+    }
+
+    /// What came and is not folded is for the next reader, whom the server would serve from behind it.
+    async fn give_back(&self, consumer: &str) -> Result<(), ReadError> {
+        // Not what is known here: a commit may have been cut off, and be through all the same.
+        let (_, read, other) = self.plans.read().await?;
+        let place = match self.role {
+            Role::Read => read,
+            Role::Other => other,
+        };
+        match place {
+            Some(place) => set_back(self.nats, consumer, place.seq).await,
+            None => Ok(()),
         }
     }
 
