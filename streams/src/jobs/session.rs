@@ -106,9 +106,11 @@ impl Session {
         self.pin.clone()
     }
 
-    /// Leaves a group that serves one reader at a time: no pull of ours is answered any more. Whether the server serves
-    /// us, or has begun to at this very moment; then it serves nobody else until [`Session::hand_over`].
-    pub async fn leave(&mut self) -> bool {
+    /// Leaves a group that serves one reader at a time: no pull of ours is answered any more, and if the server
+    /// serves us, or has begun to at this very moment, another reader is served at once. Otherwise the server
+    /// would wait until it takes us for gone. Best effort.
+    pub async fn hand_over(&mut self, stream: &str, consumer: &str) {
+        let Some(group) = self.group else { return };
         // First of all, so that the server finds nobody here. What it had sent by then may say that it is us, and
         // has to be read: `unsubscribe` would throw it away, and the server would wait for us for ten seconds.
         let _ = self.incoming.drain().await;
@@ -120,12 +122,9 @@ impl Session {
             }
         };
         let _ = timeout(HAND_OVER, rest).await;
-        self.pin.is_some()
-    }
-
-    /// Has another reader served at once. Otherwise the server would wait until it takes us for gone. Best effort.
-    pub async fn hand_over(&self, stream: &str, consumer: &str) {
-        let Some(group) = self.group else { return };
+        if self.pin.is_none() {
+            return;
+        }
         let request = serde_json::json!({ "group": group }).to_string();
         let subject = format!("$JS.API.CONSUMER.UNPIN.{stream}.{consumer}");
         let _ = timeout(HAND_OVER, self.nats.client().request(subject, request.into())).await;

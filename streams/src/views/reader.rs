@@ -44,8 +44,6 @@ const REST: u32 = 4;
 const LONGEST_REST: Duration = Duration::from_millis(100);
 /// How long what was delivered to somebody may stay unfolded before who stands by takes that one for gone.
 const STILL: Duration = Duration::from_secs(2);
-/// How long a reader that leaves may take to give back what it has not folded.
-const LEAVING: Duration = Duration::from_secs(1);
 /// How often one that is built looks whether the one that people read has come further.
 const MEET_EVERY: Duration = Duration::from_millis(10);
 
@@ -153,13 +151,7 @@ async fn reading(
         doubts: None,
     };
     let outcome = stop.run_until_cancelled(reading.run()).await;
-    if outcome.is_none() && reading.session.leave().await {
-        // Best effort: the next reader can do it too, though not at once.
-        match timeout(LEAVING, reading.give_back(&consumer.name)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::debug!(view = view.name(), %error, "what came was not given back"),
-            Err(_) => tracing::debug!(view = view.name(), "what came was not given back in time"),
-        }
+    if outcome.is_none() {
         reading.session.hand_over(EVENTS, &consumer.name).await;
     }
     before.pin = reading.session.pin();
@@ -303,20 +295,6 @@ impl Reading<'_> {
                 Ok(())
             }
             _ => Err(ReadError::Moved),
-        }
-    }
-
-    /// What came and is not folded is for the next reader, whom the server would serve from behind it.
-    async fn give_back(&self, consumer: &str) -> Result<(), ReadError> {
-        // Not what is known here: a commit may have been cut off, and be through all the same.
-        let (_, read, other) = self.plans.read().await?;
-        let place = match self.role {
-            Role::Read => read,
-            Role::Other => other,
-        };
-        match place {
-            Some(place) => set_back(self.nats, consumer, place.seq).await,
-            None => Ok(()),
         }
     }
 
