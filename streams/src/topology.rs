@@ -83,6 +83,8 @@ pub enum Reads {
 
 /// The group name under which readers by mark take turns.
 pub const READER_GROUP: &str = "reader";
+/// How long the server serves one of them that asks for nothing, before it serves another.
+pub(crate) const READER_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The streams of the house.
 fn streams(size: Size) -> Vec<Config> {
@@ -144,7 +146,7 @@ fn config(consumer: &Consumer) -> pull::Config {
             max_deliver: 0,
             priority_policy: jetstream::consumer::PriorityPolicy::PinnedClient,
             priority_groups: vec![READER_GROUP.to_owned()],
-            priority_timeout: Duration::from_secs(10),
+            priority_timeout: READER_PATIENCE,
             ..base
         },
     }

@@ -13,9 +13,14 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::nats::Nats;
+use crate::topology::READER_PATIENCE;
 
 /// How long the server keeps a request open.
 const EXPIRES: Duration = Duration::from_secs(30);
+/// And in a group that serves one reader at a time. The server takes that reader for gone when none of their requests
+/// has come for [`READER_PATIENCE`], whatever it sends them and however many are still open; so they ask often.
+const EXPIRES_IN_GROUP: Duration = Duration::from_secs(4);
+const _: () = assert!(EXPIRES_IN_GROUP.as_secs() * 2 < READER_PATIENCE.as_secs());
 /// How often the server says that it is alive while nothing comes.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// How long a reader that stops tries to say so.
@@ -106,11 +111,9 @@ impl Session {
         self.pin.clone()
     }
 
-    /// Leaves a group that serves one reader at a time: no pull of ours is answered any more, and if the server
-    /// serves us, or has begun to at this very moment, another reader is served at once. Otherwise the server
-    /// would wait until it takes us for gone. Best effort.
-    pub async fn hand_over(&mut self, stream: &str, consumer: &str) {
-        let Some(group) = self.group else { return };
+    /// Leaves a group that serves one reader at a time: no pull of ours is answered any more. Whether the server serves
+    /// us, or has begun to at this very moment; then it serves nobody else until [`Session::hand_over`].
+    pub async fn leave(&mut self) -> bool {
         // First of all, so that the server finds nobody here. What it had sent by then may say that it is us, and
         // has to be read: `unsubscribe` would throw it away, and the server would wait for us for ten seconds.
         let _ = self.incoming.drain().await;
@@ -122,9 +125,12 @@ impl Session {
             }
         };
         let _ = timeout(HAND_OVER, rest).await;
-        if self.pin.is_none() {
-            return;
-        }
+        self.pin.is_some()
+    }
+
+    /// Has another reader served at once. Otherwise the server would wait until it takes us for gone. Best effort.
+    pub async fn hand_over(&self, stream: &str, consumer: &str) {
+        let Some(group) = self.group else { return };
         let request = serde_json::json!({ "group": group }).to_string();
         let subject = format!("$JS.API.CONSUMER.UNPIN.{stream}.{consumer}");
         let _ = timeout(HAND_OVER, self.nats.client().request(subject, request.into())).await;
@@ -141,10 +147,15 @@ impl Session {
     /// # Errors
     /// When the request cannot be sent.
     pub async fn request(&mut self, batch: usize) -> Result<(), SessionError> {
+        let expires = if self.group.is_some() {
+            EXPIRES_IN_GROUP
+        } else {
+            EXPIRES
+        };
         let mut request = serde_json::json!({
             "batch": batch,
-            "expires": nanos(EXPIRES),
-            "idle_heartbeat": nanos(HEARTBEAT),
+            "expires": nanos(expires),
+            "idle_heartbeat": nanos(HEARTBEAT.min(expires / 2)),
         });
         if let Some(group) = self.group {
             request["group"] = group.into();

@@ -4,7 +4,8 @@
 //! written in one transaction, so each event takes effect once, whatever happens in between.
 //!
 //! [`view`] is what one has to say to have a view, [`rows`] what its fold sees of the database. [`reader`]
-//! reads the stream in order and in batches, [`batch`] folds and commits them.
+//! reads the stream in order and in batches, [`batch`] folds and commits them. [`served`] is what the
+//! server knows of that.
 //!
 //! The rows of a view have two places ([`colour`]). People read one ([`look`]); in the other the next
 //! version is built, compared and swapped in without anybody noticing: [`plan`] says what is to become
@@ -22,6 +23,7 @@ mod look;
 mod plan;
 mod reader;
 mod rows;
+mod served;
 mod status;
 mod view;
 

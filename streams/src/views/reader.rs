@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::batch::is_ours;
 use super::plan::{Place, Plan, PlanError, Plans};
 use super::rows::{FoldError, Rows};
+use super::served::{at_server, set_back};
 use super::view::{Role, View};
 use super::{build, status};
 use crate::jobs::{Next, Session, SessionError};
@@ -34,16 +35,14 @@ pub(super) const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How long the mark may stay behind at events of contexts that the view does not listen to. Moving it is a
 /// commit, and with a commit for each of them every view would cost as much as one that folds it.
 const PASSING: Duration = Duration::from_millis(100);
-/// Two batches of a view are begun no closer than this: under load it folds many events in one, and an event
-/// that comes alone is folded at once.
-const PACE: Duration = Duration::from_millis(50);
-/// A batch costs much the same with one event as with twenty. So that the views leave the machine to the commands
-/// that they wait for, a view rests for so many times as long as its last batch took, ...
-const REST: u32 = 4;
-/// ... but no longer than this, because somebody may wait to read what they wrote.
-const LONGEST_REST: Duration = Duration::from_millis(100);
+/// How long a view rests after a batch. One with a single event costs much the same as one with twenty, so under
+/// load it folds many in one and leaves the machine to the commands that they wait for. An event that comes alone
+/// is folded at once, and who reads what they wrote waits no longer than a tenth of a second for it.
+const REST: Duration = Duration::from_millis(80);
 /// How long what was delivered to somebody may stay unfolded before who stands by takes that one for gone.
 const STILL: Duration = Duration::from_secs(2);
+/// How long a reader that leaves may take to give back what it has not folded.
+const LEAVING: Duration = Duration::from_secs(1);
 /// How often one that is built looks whether the one that people read has come further.
 const MEET_EVERY: Duration = Duration::from_millis(10);
 
@@ -131,8 +130,9 @@ async fn reading(
     };
     let (plan, place) = begun?;
     let consumer = view.consumer_of(role);
-    let is_served = before.pin.is_some() || std::mem::take(&mut before.is_left);
-    if is_served || at_server(nats, &consumer.name).await?.is_lost(place.seq) {
+    let is_left = std::mem::take(&mut before.is_left);
+    let served = at_server(nats, &consumer.name).await?;
+    if is_left || served.is_lost(place.seq, before.pin.as_deref()) {
         set_back(nats, &consumer.name, place.seq).await?;
     }
     let session = Session::open(nats, EVENTS, &consumer.name, Some(READER_GROUP)).await?;
@@ -151,7 +151,13 @@ async fn reading(
         doubts: None,
     };
     let outcome = stop.run_until_cancelled(reading.run()).await;
-    if outcome.is_none() {
+    if outcome.is_none() && reading.session.leave().await {
+        // Best effort: the next reader can do it too, though not at once.
+        match timeout(LEAVING, reading.give_back(&consumer.name)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(view = view.name(), %error, "what came was not given back"),
+            Err(_) => tracing::debug!(view = view.name(), "what came was not given back in time"),
+        }
         reading.session.hand_over(EVENTS, &consumer.name).await;
     }
     before.pin = reading.session.pin();
@@ -211,10 +217,8 @@ impl Reading<'_> {
                 self.look_around().await?;
             } else if self.gather().await? {
                 self.meet_the_mark().await?;
-                let begun = Instant::now();
                 self.step(upto).await?;
-                let took = begun.elapsed();
-                self.rested = begun + PACE.max(took + (took * REST).min(LONGEST_REST));
+                self.rested = Instant::now() + REST;
             } else {
                 self.look_around().await?;
             }
@@ -279,11 +283,7 @@ impl Reading<'_> {
     /// Whether this is still the colour to read, and where it stands. Who stands by follows the mark, as another
     /// process moves it.
     pub(super) async fn look_around(&mut self) -> Result<(), ReadError> {
-        let (plan, read, other) = self.plans.read().await?;
-        let place = match self.role {
-            Role::Read => read,
-            Role::Other => other,
-        };
+        let (plan, place) = self.as_planned().await?;
         self.plan = plan;
         match place {
             Some(place) if place == self.place => self.look_after_others().await,
@@ -298,7 +298,26 @@ impl Reading<'_> {
         }
     }
 
-    /// Who stands by notices that whoever was served is gone: the server gives away no message twice by itself.
+    /// The plan, and where the colour of this role stands, in the database.
+    async fn as_planned(&self) -> Result<(Plan, Option<Place>), ReadError> {
+        let (plan, read, other) = self.plans.read().await?;
+        let place = match self.role {
+            Role::Read => read,
+            Role::Other => other,
+        };
+        Ok((plan, place))
+    }
+
+    /// What came and is not folded is for the next reader, whom the server would serve from behind it.
+    async fn give_back(&self, consumer: &str) -> Result<(), ReadError> {
+        // Not what is known here: a commit may have been cut off, and be through all the same.
+        match self.as_planned().await?.1 {
+            Some(place) => set_back(self.nats, consumer, place.seq).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Who stands by notices that whoever was served is gone.
     async fn look_after_others(&mut self) -> Result<(), ReadError> {
         if self.session.pin().is_some() || !self.came.is_empty() || self.moved.elapsed() < STILL {
             return Ok(());
@@ -310,41 +329,4 @@ impl Reading<'_> {
         }
         Ok(())
     }
-}
-
-/// A consumer, as the server has it.
-struct AtServer {
-    /// The last sequence that it gave to anybody.
-    delivered: u64,
-    /// Whether it serves somebody.
-    serves: bool,
-}
-
-impl AtServer {
-    /// Whether nobody will fold what lies behind the mark, or all of the stream would come again.
-    const fn is_lost(&self, mark: u64) -> bool {
-        (self.delivered > mark && !self.serves) || self.delivered + (BATCH as u64) < mark
-    }
-}
-
-async fn at_server(nats: &Nats, consumer: &str) -> Result<AtServer, ReadError> {
-    let asked = |error: &dyn std::fmt::Display| ReadError::Reset(error.to_string());
-    let stream = nats.jetstream().get_stream_no_info(EVENTS).await;
-    let stream = stream.map_err(|error| asked(&error))?;
-    let info = stream.consumer_info(consumer).await.map_err(|error| asked(&error))?;
-    Ok(AtServer {
-        delivered: info.delivered.stream_sequence,
-        serves: info
-            .priority_groups
-            .iter()
-            .any(|group| group.pinned_client_id.is_some()),
-    })
-}
-
-async fn set_back(nats: &Nats, consumer: &str, mark: u64) -> Result<(), ReadError> {
-    let asked = |error: &dyn std::fmt::Display| ReadError::Reset(error.to_string());
-    let stream = nats.jetstream().get_stream_no_info(EVENTS).await;
-    let stream = stream.map_err(|error| asked(&error))?;
-    let set = stream.reset_consumer(consumer, Some(mark + 1)).await;
-    set.map(|_| ()).map_err(|error| asked(&error))
 }

@@ -1,6 +1,7 @@
 //! Clearing the outbox, in company: nobody waits for that, so it should cost as little as it can.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use surrealdb::types::{RecordId, SurrealValue};
 
@@ -38,6 +39,8 @@ pub(super) struct Clearing {
 impl Together for Clearing {
     type What = Cleared;
     type Outcome = Result<(), Arc<StoreError>>;
+
+    const REST: Duration = Duration::from_millis(25);
 
     async fn work(&self, group: &[Arc<Cleared>]) -> Vec<Self::Outcome> {
         let published = group.iter().flat_map(|what| what.published.clone()).collect();

@@ -57,14 +57,14 @@ impl<C: Context> Commands<C> {
             }
         };
         drop(span);
-        let sequences = match self.outbox.publish(&committed.pending).await {
-            Ok(sequences) => sequences,
+        let carried = match self.outbox.publish(&committed.pending).await {
+            Ok(carried) => carried,
             // The events stay in the outbox; this command's redelivery or the sweeper brings them out.
             Err(error) => return Verdict::later(error),
         };
-        let outcome = with_token(committed.outcome, sequences.get(&delivery.envelope.id).copied());
+        let outcome = with_token(committed.outcome, carried.last_of(delivery.envelope.id));
         self.answer(delivery, &outcome).await;
-        if let Err(error) = self.outbox.clear(&committed.pending, &sequences).await {
+        if let Err(error) = self.outbox.clear(carried).await {
             tracing::warn!(%error, "published events stay in the outbox until the sweeper comes");
         }
         metrics::counter!("maru_commands_total", "context" => C::NAME, "outcome" => label(&outcome)).increment(1);

@@ -4,12 +4,16 @@
 //! goes alone, at once.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Mutex as Turn;
 use tokio::sync::oneshot::{self, error::TryRecvError};
+use tokio::time::{Instant, sleep_until};
 
 /// The most that go together.
 const MOST: usize = 64;
+/// Fewer than so many are few: more of them would have cost hardly more.
+const FEW: usize = 8;
 
 /// What is worth doing together.
 pub(super) trait Together: Send + Sync + 'static {
@@ -17,6 +21,9 @@ pub(super) trait Together: Send + Sync + 'static {
     type What: Send + Sync;
     /// What each goes away with.
     type Outcome: Send;
+
+    /// How long to rest after few, so that more come together for the next group: nothing, if anybody waits for it.
+    const REST: Duration = Duration::ZERO;
 
     /// Whether these two may not be in one group.
     fn clash(_: &Self::What, _: &Self::What) -> bool {
@@ -36,15 +43,16 @@ struct Waiting<W: Together> {
 pub(super) struct Company<W: Together> {
     work: W,
     waiting: Mutex<Vec<Waiting<W>>>,
-    turn: Turn<()>,
+    /// When the next group may begin.
+    turn: Turn<Instant>,
 }
 
 impl<W: Together> Company<W> {
-    pub(super) const fn new(work: W) -> Self {
+    pub(super) fn new(work: W) -> Self {
         Self {
             work,
             waiting: Mutex::new(Vec::new()),
-            turn: Turn::const_new(()),
+            turn: Turn::new(Instant::now()),
         }
     }
 
@@ -52,11 +60,18 @@ impl<W: Together> Company<W> {
     pub(super) async fn join(&self, what: Arc<W::What>) -> Option<W::Outcome> {
         let (done, mut told) = oneshot::channel();
         self.queue().push(Waiting { what, done });
-        let _turn = self.turn.lock().await;
+        let mut rested = self.turn.lock().await;
         loop {
             match told.try_recv() {
                 Ok(outcome) => return Some(outcome),
-                Err(TryRecvError::Empty) => self.work_on_a_group().await,
+                Err(TryRecvError::Empty) => {
+                    sleep_until(*rested).await;
+                    let how_many = self.work_on_a_group().await;
+                    // Who does not rest is not to wait for a clock either, which takes a millisecond.
+                    if how_many < FEW && !W::REST.is_zero() {
+                        *rested = Instant::now() + W::REST;
+                    }
+                }
                 Err(TryRecvError::Closed) => return None,
             }
         }
@@ -67,7 +82,8 @@ impl<W: Together> Company<W> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn work_on_a_group(&self) {
+    /// How many that were.
+    async fn work_on_a_group(&self) -> usize {
         let mut group = Group {
             waiting: self.next(),
             company: self,
@@ -78,6 +94,7 @@ impl<W: Together> Company<W> {
             // Who was stopped meanwhile does not ask any more.
             let _ = waiting.done.send(outcome);
         }
+        what.len()
     }
 
     /// The longest waiting, as many as may go together; the others keep their places.

@@ -5,7 +5,7 @@
 //! the versions' order, always. The sweeper does the same for what a crash left lying.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -31,6 +31,44 @@ pub struct Outbox {
     events: Publisher,
     /// By database.
     clearings: Arc<BTreeMap<&'static str, Company<Clearing>>>,
+    out: Out,
+}
+
+/// Where events lie that this process has published and not cleared yet, by their ids: the next command of the same
+/// aggregate finds their rows, and need not publish them again.
+#[derive(Clone, Default)]
+struct Out(Arc<Mutex<HashMap<Uuid, u64>>>);
+
+impl Out {
+    // A panic while it is held leaves a whole map behind.
+    fn events(&self) -> MutexGuard<'_, HashMap<Uuid, u64>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Events of one aggregate that are in the stream, and to be cleared.
+pub struct Carried<'a> {
+    pending: &'a [Pending],
+    sequences: HashMap<Uuid, u64>,
+    out: Out,
+}
+
+impl Carried<'_> {
+    /// Where the last event of a command lies, if it is among them.
+    #[must_use]
+    pub fn last_of(&self, command: Uuid) -> Option<u64> {
+        self.sequences.get(&command).copied()
+    }
+}
+
+impl Drop for Carried<'_> {
+    /// Cleared or not: what is left over is the sweeper's, who may be in another process.
+    fn drop(&mut self) {
+        let mut events = self.out.events();
+        for row in self.pending {
+            events.remove(&row.envelope.id);
+        }
+    }
 }
 
 impl Outbox {
@@ -43,22 +81,38 @@ impl Outbox {
             store,
             events,
             clearings,
+            out: Out::default(),
         }
     }
 
-    /// Publishes the pending events of one aggregate in order, and returns the sequence of the last
-    /// event of each command among them.
+    /// Publishes the pending events of one aggregate in order.
     ///
     /// # Errors
     /// When an event is not known to be stored; the ones before it are.
-    pub async fn publish(&self, pending: &[Pending]) -> Result<HashMap<Uuid, u64>, PublishError> {
-        let mut sequences = HashMap::new();
+    pub async fn publish<'a>(&self, pending: &'a [Pending]) -> Result<Carried<'a>, PublishError> {
+        let mut carried = Carried {
+            pending,
+            sequences: HashMap::new(),
+            out: self.out.clone(),
+        };
         for row in pending {
-            let message = Outgoing::new(&row.subject, &row.envelope, row.body.clone().into(), false);
-            let published = self.events.publish(message).await?;
-            sequences.insert(row.envelope.causation.unwrap_or_default(), published.seq);
+            let seq = self.publish_one(row).await?;
+            carried
+                .sequences
+                .insert(row.envelope.causation.unwrap_or_default(), seq);
         }
-        Ok(sequences)
+        Ok(carried)
+    }
+
+    async fn publish_one(&self, row: &Pending) -> Result<u64, PublishError> {
+        let known = self.out.events().get(&row.envelope.id).copied();
+        if let Some(seq) = known {
+            return Ok(seq);
+        }
+        let message = Outgoing::new(&row.subject, &row.envelope, row.body.clone().into(), false);
+        let seq = self.events.publish(message).await?.seq;
+        self.out.events().insert(row.envelope.id, seq);
+        Ok(seq)
     }
 
     /// Deletes what was published, and notes in each command's inbox row where its last event lies:
@@ -66,7 +120,8 @@ impl Outbox {
     ///
     /// # Errors
     /// When the database does not answer; the sweeper will try again.
-    pub async fn clear(&self, pending: &[Pending], sequences: &HashMap<Uuid, u64>) -> Result<(), Arc<StoreError>> {
+    pub async fn clear(&self, carried: Carried<'_>) -> Result<(), Arc<StoreError>> {
+        let pending = carried.pending;
         let Some(first) = pending.first() else { return Ok(()) };
         // They are of one aggregate.
         let Some(clearing) = self.clearings.get(self.store.name_of(&first.key.0)) else {
@@ -76,7 +131,7 @@ impl Outbox {
             let command = row.envelope.causation?;
             Some(Told {
                 inbox: Key::new("inbox", [row.key.0.as_str().into(), command.into()]).record(),
-                seq: i64::try_from(*sequences.get(&command)?).ok()?,
+                seq: i64::try_from(carried.last_of(command)?).ok()?,
             })
         };
         let what = Cleared {
@@ -127,8 +182,8 @@ impl Outbox {
         *seen = rows.iter().map(|row| row.envelope.id).collect();
         // The rows come in the order of their keys, so those of one aggregate stand together.
         for aggregate in left.chunk_by(|a, b| (&a.key.0, a.key.1) == (&b.key.0, b.key.1)) {
-            let sequences = self.publish(aggregate).await?;
-            self.clear(aggregate, &sequences).await?;
+            let carried = self.publish(aggregate).await?;
+            self.clear(carried).await?;
         }
         Ok(left.len())
     }

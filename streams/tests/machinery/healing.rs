@@ -308,8 +308,8 @@ async fn a_command_whose_last_event_is_not_out_has_no_last_word_yet() {
 
     let again = transact::<Boxes>(&world.store, &envelope, &command).await.unwrap();
     assert!(again.already && again.pending == committed.pending[1..]);
-    let sequences = world.outbox().publish(&again.pending).await.unwrap();
-    world.outbox().clear(&again.pending, &sequences).await.unwrap();
+    let carried = world.outbox().publish(&again.pending).await.unwrap();
+    world.outbox().clear(carried).await.unwrap();
     let Some(Outcome::Done { version, seq, .. }) = word().await else {
         panic!("it is done");
     };

@@ -79,8 +79,8 @@ impl History {
             let (envelope, command) = (toys::envelope(id, subject), Command::Put { amount });
             let committed = transact::<Boxes>(&world.store, &envelope, &command).await.unwrap();
             before = note(&world.store, &mut transactions, before).await;
-            let sequences = world.outbox().publish(&committed.pending).await.unwrap();
-            world.outbox().clear(&committed.pending, &sequences).await.unwrap();
+            let carried = world.outbox().publish(&committed.pending).await.unwrap();
+            world.outbox().clear(carried).await.unwrap();
             before = note(&world.store, &mut transactions, before).await;
         }
         settle(&world).await;
@@ -120,8 +120,8 @@ impl History {
         let outbox = maru_streams::write::outbox::Outbox::new(store.clone(), self.world.events.clone());
         for subject in 0..BOXES {
             let left = pending(store, "reviews", Uuid::from_u128(subject)).await.unwrap();
-            let sequences = outbox.publish(&left).await.unwrap();
-            outbox.clear(&left, &sequences).await.unwrap();
+            let carried = outbox.publish(&left).await.unwrap();
+            outbox.clear(carried).await.unwrap();
         }
     }
 }

@@ -36,12 +36,12 @@ async fn a_command_is_decided_in_its_contexts_own_and_found_there_by_who_asks() 
     for (table, rows) in [("inbox", 1), ("event", 2), ("outbox", 2), ("reviews", 1)] {
         assert_eq!(counts(&world, table).await, [0, rows], "{table}");
     }
-    let sequences = world.outbox().publish(&first.pending).await.unwrap();
+    let carried = world.outbox().publish(&first.pending).await.unwrap();
     assert!(
         last_word(&world.store, "reviews", id).await.unwrap().is_none(),
         "not before it is known where its last event lies"
     );
-    world.outbox().clear(&first.pending, &sequences).await.unwrap();
+    world.outbox().clear(carried).await.unwrap();
     let told = last_word(&world.store, "reviews", id).await.unwrap();
     assert!(told.is_some_and(|told| json!(told.outcome)["seq"] == 2));
     assert_eq!(counts(&world, "outbox").await, [0, 0]);

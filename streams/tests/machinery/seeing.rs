@@ -127,6 +127,11 @@ pub async fn sums(world: &World) -> Vec<u64> {
     sums
 }
 
+async fn caught_up_with(world: &World, events: u64) {
+    until("events are there", async || world.count(EVENTS).await == events).await;
+    caught_up(world).await;
+}
+
 pub async fn caught_up(world: &World) {
     until("the view is where the stream is", async || {
         let newest = world.count(EVENTS).await;
@@ -141,19 +146,68 @@ async fn a_view_counts_every_event_once_whoever_reads_and_however_often_it_begin
     // Two readers at once: one is served, the other stands by.
     let (first, second) = (start(&world), start(&world));
     put(&world, 0, 40).await;
-    until("events are there", async || world.count(EVENTS).await == 80).await;
-    caught_up(&world).await;
+    caught_up_with(&world, 80).await;
     first.stop().await;
     put(&world, 40, 80).await;
-    until("events are there", async || world.count(EVENTS).await == 160).await;
-    caught_up(&world).await;
+    caught_up_with(&world, 160).await;
     second.stop().await;
     let third = start(&world);
     put(&world, 80, 120).await;
-    until("events are there", async || world.count(EVENTS).await == 240).await;
-    caught_up(&world).await;
+    caught_up_with(&world, 240).await;
     third.stop().await;
     assert_eq!(sums(&world).await, [150; 4]);
+}
+
+/// Whom the server serves.
+async fn served(world: &World) -> Option<String> {
+    let stream = world.nats.jetstream().get_stream_no_info(EVENTS).await.unwrap();
+    let info = stream.consumer_info(&view().consumer().name).await.unwrap();
+    info.priority_groups
+        .into_iter()
+        .find_map(|group| group.pinned_client_id)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_an_event_comes_now_and_then_the_same_reader_is_served() {
+    let world = world().await;
+    let (first, second) = (start(&world), start(&world));
+    put(&world, 0, 1).await;
+    caught_up_with(&world, 2).await;
+    let before = served(&world).await;
+    assert!(before.is_some());
+    // Longer than the server's patience with a reader that asks for nothing.
+    let begun = Instant::now();
+    for n in 1.. {
+        put(&world, n, n + 1).await;
+        caught_up_with(&world, 2 * u64::try_from(n + 1).unwrap()).await;
+        assert_eq!(served(&world).await, before, "after {:?}", begun.elapsed());
+        if begun.elapsed() > Duration::from_secs(12) {
+            break;
+        }
+    }
+    first.stop().await;
+    second.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_leaves_gives_back_what_is_not_folded_yet() {
+    let world = world().await;
+    let first = start(&world);
+    put(&world, 0, 40).await;
+    caught_up_with(&world, 80).await;
+    // They come to the first reader, who is about to rest.
+    put(&world, 40, 80).await;
+    until("events are there", async || world.count(EVENTS).await == 160).await;
+    first.stop().await;
+    let stream = world.nats.jetstream().get_stream_no_info(EVENTS).await.unwrap();
+    let info = stream.consumer_info(&view().consumer().name).await.unwrap();
+    let mark = views::mark(&world.store, "book_home").await.unwrap();
+    assert_eq!(Some(info.delivered.stream_sequence), mark);
+    assert_eq!(served(&world).await, None);
+    let second = start(&world);
+    caught_up(&world).await;
+    second.stop().await;
+    assert_eq!(sums(&world).await, [100; 4]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -161,8 +215,7 @@ async fn what_a_view_does_not_listen_to_is_passed_in_company() {
     let world = world().await;
     let reading = start(&world);
     put(&world, 0, 1).await;
-    until("events are there", async || world.count(EVENTS).await == 2).await;
-    caught_up(&world).await;
+    caught_up_with(&world, 2).await;
     let (begun, mut marks) = (Instant::now(), BTreeSet::new());
     for n in 0..200 {
         let id = Uuid::from_u128(n);
@@ -198,8 +251,7 @@ async fn a_view_goes_on_after_the_server_was_killed() {
     })
     .await;
     put(&world, 40, 60).await;
-    until("events are there", async || world.count(EVENTS).await == 120).await;
-    caught_up(&world).await;
+    caught_up_with(&world, 120).await;
     assert_eq!(sums(&world).await, [75; 4]);
     reading.stop().await;
 }
@@ -209,13 +261,11 @@ async fn a_forgotten_view_is_built_again_and_is_the_same() {
     let world = world().await;
     let reading = start(&world);
     put(&world, 0, 40).await;
-    until("events are there", async || world.count(EVENTS).await == 80).await;
-    caught_up(&world).await;
+    caught_up_with(&world, 80).await;
     let before = sums(&world).await;
     views::forget(&world.store, &*view()).await.unwrap();
     put(&world, 40, 41).await;
-    until("events are there", async || world.count(EVENTS).await == 82).await;
-    caught_up(&world).await;
+    caught_up_with(&world, 82).await;
     let after = sums(&world).await;
     assert_eq!(after.iter().sum::<u64>(), before.iter().sum::<u64>() + 5);
     assert_eq!(after[1..], before[1..]);
@@ -246,8 +296,7 @@ async fn events_that_come_again_late_and_in_another_order_change_nothing() {
     let world = world().await;
     let reading = start(&world);
     put(&world, 0, 12).await;
-    until("events are there", async || world.count(EVENTS).await == 24).await;
-    caught_up(&world).await;
+    caught_up_with(&world, 24).await;
     let before = sums(&world).await;
     again(&world, (1..=24).rev()).await;
     assert_eq!(world.count(EVENTS).await, 48);
@@ -255,8 +304,7 @@ async fn events_that_come_again_late_and_in_another_order_change_nothing() {
     assert_eq!(sums(&world).await, before);
     // What comes after them is counted as ever.
     put(&world, 12, 16).await;
-    until("events are there", async || world.count(EVENTS).await == 56).await;
-    caught_up(&world).await;
+    caught_up_with(&world, 56).await;
     assert_eq!(sums(&world).await.iter().sum::<u64>(), before.iter().sum::<u64>() + 20);
     reading.stop().await;
 }

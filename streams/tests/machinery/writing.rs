@@ -231,9 +231,9 @@ async fn the_last_word_about_a_command_has_its_token() {
     let word = async || last_word(&world.store, "reviews", command).await.unwrap();
     assert_eq!(word().await, None, "its events are on their way");
     let outbox = world.outbox();
-    let sequences = outbox.publish(&committed.pending).await.unwrap();
+    let carried = outbox.publish(&committed.pending).await.unwrap();
     assert_eq!(word().await, None, "where they lie is not noted yet");
-    outbox.clear(&committed.pending, &sequences).await.unwrap();
+    outbox.clear(carried).await.unwrap();
     let outcome = word().await.unwrap().outcome;
     assert!(matches!(outcome, Outcome::Done { seq: Some(_), .. }), "{outcome:?}");
 }
@@ -283,4 +283,41 @@ async fn a_list_is_read_forward_page_by_page() {
         seen.extend(page.iter().map(|(_, row)| row["n"].as_i64().unwrap()));
     }
     assert_eq!(seen, (0..25).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_published_and_not_cleared_yet_is_not_published_again() {
+    let world = World::new(&[]).await;
+    let mut heard = world.nats.client().subscribe("evt.>").await.unwrap();
+    let outbox = world.outbox();
+    let (subject, ids) = (Uuid::from_u128(1), [2, 3].map(Uuid::from_u128));
+    let mut committed = Vec::new();
+    for id in ids {
+        let put = Command::Put { amount: 4 };
+        let envelope = toys::envelope(id, subject);
+        committed.push(transact::<Boxes>(&world.store, &envelope, &put).await.unwrap());
+    }
+    assert_eq!([committed[0].pending.len(), committed[1].pending.len()], [2, 4]);
+    let first = outbox.publish(&committed[0].pending).await.unwrap();
+    let second = outbox.publish(&committed[1].pending).await.unwrap();
+    assert_eq!(ids.map(|id| first.last_of(id)), [Some(2), None]);
+    assert_eq!(ids.map(|id| second.last_of(id)), [Some(2), Some(4)]);
+    // Neither is cleared: whoever finds the rows now publishes them, and the server knows them.
+    drop((first, second));
+    let swept = outbox.publish(&committed[1].pending).await.unwrap();
+    assert_eq!(ids.map(|id| swept.last_of(id)), [Some(2), Some(4)]);
+    outbox.clear(swept).await.unwrap();
+    assert!(pending(&world.store, "reviews", subject).await.unwrap().is_empty());
+    assert_eq!(world.count(EVENTS).await, 4);
+    let mut published = Vec::new();
+    for _ in 0..8 {
+        let message = heard.next().await.unwrap();
+        published.push(message.headers.unwrap().get("Nats-Msg-Id").unwrap().to_string());
+    }
+    assert_eq!(
+        published[..4],
+        published[4..],
+        "each once before the rows were given up, and once after"
+    );
+    assert!(futures_util::FutureExt::now_or_never(heard.next()).is_none());
 }
