@@ -31,6 +31,9 @@ pub use key::{Key, Part};
 pub use outcome::{StoreError, Tx, classify};
 pub use rooms::Addresses;
 use rooms::{Room, Rooms};
+
+/// The most rows of one question.
+const PART: usize = 512;
 pub(crate) use snapshot::Snapshot;
 
 /// The database, shared; or all of them, where contexts have their own.
@@ -147,8 +150,13 @@ impl Store {
             Field::Doc => "RETURN $ids.doc",
             Field::State => "RETURN $ids.state",
         };
-        // Each database is asked for its own, and what it says goes to the places of those keys.
-        let asked = self.rooms.divide(keys).map(async |(room, places)| {
+        // Each database is asked for its own, and what it says goes to the places of those keys. Who asks for much
+        // asks in parts, for the database works on one question with one processor.
+        let divided: Vec<_> = self.rooms.divide(keys).collect();
+        let parts = divided
+            .iter()
+            .flat_map(|(room, places)| places.chunks(PART).map(move |part| (room, part)));
+        let asked = parts.map(async |(room, places)| {
             let ids: Vec<RecordId> = places.iter().map(|place| keys[*place].record()).collect();
             let mut rows = room.db.query(text).bind(("ids", ids)).await?;
             match rows.take(0)? {
@@ -158,8 +166,8 @@ impl Store {
         });
         let mut found = vec![None; keys.len()];
         for (places, rows) in try_join_all(asked).await? {
-            for (place, row) in places.into_iter().zip(rows) {
-                found[place] = Some(row.into_json_value()).filter(|row| !row.is_null());
+            for (place, row) in places.iter().zip(rows) {
+                found[*place] = Some(row.into_json_value()).filter(|row| !row.is_null());
             }
         }
         Ok(found)

@@ -229,7 +229,7 @@ impl Reading<'_> {
     /// long as none of it is the view's own, or the last commit was just now, it waits a little for more.
     async fn gather(&mut self) -> Result<bool, ReadError> {
         // A batch more than one, so that the next is on its way while this one is folded.
-        if self.session.outstanding() < BATCH + BATCH / 2 {
+        while self.session.outstanding() < BATCH + BATCH / 2 {
             self.session.request(BATCH).await?;
         }
         if self.came.is_empty() {
