@@ -31,10 +31,10 @@ pub use key::{Key, Part};
 pub use outcome::{StoreError, Tx, classify};
 pub use rooms::Addresses;
 use rooms::{Room, Rooms};
+pub(crate) use snapshot::Snapshot;
 
 /// The most rows of one question.
 const PART: usize = 512;
-pub(crate) use snapshot::Snapshot;
 
 /// The database, shared; or all of them, where contexts have their own.
 #[derive(Clone)]

@@ -35,8 +35,10 @@ use crate::schedule::Schedules;
 use crate::store::Store;
 use crate::topology::{ACK_WAIT, Consumer, DEAD, EVENTS, Reads};
 
-/// How long a stopping puller waits for what may be on its way.
-const SILENCE: Duration = Duration::from_millis(200);
+/// How long pullers may take to leave.
+const LEAVING: Duration = Duration::from_secs(2);
+/// How long a worker may take that is stopped with its jobs.
+const A_MOMENT: Duration = Duration::from_millis(200);
 
 /// One consumer, one handler, one policy.
 pub struct Lane {
@@ -201,7 +203,7 @@ impl Running {
         } = self;
         shared.closing.cancel();
         ear.abort();
-        let _ = tokio::time::timeout(SILENCE * 10, join_all(&mut pullers)).await;
+        let _ = tokio::time::timeout(LEAVING, join_all(&mut pullers)).await;
         pullers.iter().for_each(JoinHandle::abort);
         let finished = tokio::time::timeout(grace, async {
             while shared.held.unsettled() > 0 {
@@ -218,7 +220,7 @@ impl Running {
             .is_err()
         {
             shared.kill_worker();
-            let _ = tokio::time::timeout(SILENCE, &mut worker).await;
+            let _ = tokio::time::timeout(A_MOMENT, &mut worker).await;
             worker.abort();
         }
         // A process that ended now would take along what is on its way back, for as long as the server waits.
@@ -287,11 +289,26 @@ async fn pull(shared: Arc<Shared>, source: usize) {
     }
 }
 
-/// Sets `trouble` back as soon as anything is heard.
+/// What a session leaves behind, whyever it ended, is taken: the server would wait for us with that as long as it has
+/// patience. A session that ends because the connection was made again may have asked on the new one already.
 async fn pull_session(shared: &Arc<Shared>, source: usize, trouble: &mut u32) -> Result<(), SessionError> {
-    let held = &shared.held;
     let Consumer { stream, name, .. } = &shared.sources[source];
-    let mut session = Session::open(&held.nats, stream, name, None).await?;
+    let mut session = Session::open(&shared.held.nats, stream, name, None).await?;
+    let ended = pull_on(shared, source, &mut session, trouble).await;
+    for message in session.leave().await {
+        take(shared, message, source);
+    }
+    ended
+}
+
+/// Sets `trouble` back as soon as anything is heard.
+async fn pull_on(
+    shared: &Arc<Shared>,
+    source: usize,
+    session: &mut Session,
+    trouble: &mut u32,
+) -> Result<(), SessionError> {
+    let held = &shared.held;
     match shared.closing.run_until_cancelled(before::begin(shared, source)).await {
         Some(begun) => begun?,
         None => return Ok(()),
@@ -306,27 +323,22 @@ async fn pull_session(shared: &Arc<Shared>, source: usize, trouble: &mut u32) ->
         }
         tokio::select! {
             next = session.next() => {
-                take(shared, next?, source);
+                if let Next::Message(message) = next? {
+                    take(shared, *message, source);
+                }
                 *trouble = 0;
             }
             () = held.freed(source) => {}
             () = held.rested() => {}
             () = shared.ask_anew[source].notified() => return Err(SessionError::Gone("asking anew".to_owned())),
-            () = shared.closing.cancelled() => break,
+            () = shared.closing.cancelled() => return Ok(()),
         }
     }
-    while session.outstanding() > 0
-        && let Ok(next) = tokio::time::timeout(SILENCE, session.next()).await
-    {
-        take(shared, next?, source);
-    }
-    Ok(())
 }
 
-fn take(shared: &Arc<Shared>, next: Next, source: usize) {
-    let Next::Message(message) = next else { return };
+fn take(shared: &Arc<Shared>, message: async_nats::Message, source: usize) {
     let message = Message {
-        message: *message,
+        message,
         context: shared.held.nats.jetstream().clone(),
     };
     let arrival = match message.info() {

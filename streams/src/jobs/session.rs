@@ -23,8 +23,8 @@ const EXPIRES_IN_GROUP: Duration = Duration::from_secs(4);
 const _: () = assert!(EXPIRES_IN_GROUP.as_secs() * 2 < READER_PATIENCE.as_secs());
 /// How often the server says that it is alive while nothing comes.
 const HEARTBEAT: Duration = Duration::from_secs(5);
-/// How long a reader that stops tries to say so.
-const HAND_OVER: Duration = Duration::from_secs(1);
+/// How long one that leaves waits for the server to say that it knows.
+const LEAVING: Duration = Duration::from_secs(1);
 
 /// Pull requests on one consumer.
 pub struct Session {
@@ -111,21 +111,26 @@ impl Session {
         self.pin.clone()
     }
 
-    /// Leaves a group that serves one reader at a time: no pull of ours is answered any more. Whether the server serves
-    /// us, or has begun to at this very moment; then it serves nobody else until [`Session::hand_over`].
-    pub async fn leave(&mut self) -> bool {
-        // First of all, so that the server finds nobody here. What it had sent by then may say that it is us, and
-        // has to be read: `unsubscribe` would throw it away, and the server would wait for us for ten seconds.
+    /// Leaves: no pull of ours is answered any more. What the server had sent by then and is not taken yet; it takes
+    /// that for delivered, whatever made us leave. Best effort.
+    pub async fn leave(&mut self) -> Vec<async_nats::Message> {
+        // `unsubscribe` would throw away what is on its way. In a group that may be what tells us that the server has
+        // begun to serve us at this very moment, so that it serves nobody else until `hand_over`.
         let _ = self.incoming.drain().await;
+        let mut left = Vec::new();
         let rest = async {
             while let Some(message) = self.incoming.next().await {
+                if message.status.is_some() {
+                    continue;
+                }
                 if let Some(pin) = header(&message, "Nats-Pin-Id") {
                     self.pin = Some(pin);
                 }
+                left.push(message);
             }
         };
-        let _ = timeout(HAND_OVER, rest).await;
-        self.pin.is_some()
+        let _ = timeout(LEAVING, rest).await;
+        left
     }
 
     /// Has another reader served at once. Otherwise the server would wait until it takes us for gone. Best effort.
@@ -133,7 +138,7 @@ impl Session {
         let Some(group) = self.group else { return };
         let request = serde_json::json!({ "group": group }).to_string();
         let subject = format!("$JS.API.CONSUMER.UNPIN.{stream}.{consumer}");
-        let _ = timeout(HAND_OVER, self.nats.client().request(subject, request.into())).await;
+        let _ = timeout(LEAVING, self.nats.client().request(subject, request.into())).await;
     }
 
     /// How many requested messages have not come yet.

@@ -151,7 +151,11 @@ async fn reading(
         doubts: None,
     };
     let outcome = stop.run_until_cancelled(reading.run()).await;
-    if outcome.is_none() && reading.session.leave().await {
+    if outcome.is_none() {
+        // Dropped, for it is given back; but it may have said that the server serves us.
+        reading.session.leave().await;
+    }
+    if outcome.is_none() && reading.session.pin().is_some() {
         // Best effort: the next reader can do it too, though not at once.
         match timeout(LEAVING, reading.give_back(&consumer.name)).await {
             Ok(Ok(())) => {}
