@@ -35,10 +35,8 @@ use crate::schedule::Schedules;
 use crate::store::Store;
 use crate::topology::{ACK_WAIT, Consumer, DEAD, EVENTS, Reads};
 
-/// How long pullers may take to leave.
-const LEAVING: Duration = Duration::from_secs(2);
-/// How long a worker may take that is stopped with its jobs.
-const A_MOMENT: Duration = Duration::from_millis(200);
+/// How long a puller that leaves waits for what may be on its way.
+const SILENCE: Duration = Duration::from_millis(200);
 
 /// One consumer, one handler, one policy.
 pub struct Lane {
@@ -203,7 +201,7 @@ impl Running {
         } = self;
         shared.closing.cancel();
         ear.abort();
-        let _ = tokio::time::timeout(LEAVING, join_all(&mut pullers)).await;
+        let _ = tokio::time::timeout(SILENCE * 10, join_all(&mut pullers)).await;
         pullers.iter().for_each(JoinHandle::abort);
         let finished = tokio::time::timeout(grace, async {
             while shared.held.unsettled() > 0 {
@@ -220,7 +218,7 @@ impl Running {
             .is_err()
         {
             shared.kill_worker();
-            let _ = tokio::time::timeout(A_MOMENT, &mut worker).await;
+            let _ = tokio::time::timeout(SILENCE, &mut worker).await;
             worker.abort();
         }
         // A process that ended now would take along what is on its way back, for as long as the server waits.
@@ -295,6 +293,13 @@ async fn pull_session(shared: &Arc<Shared>, source: usize, trouble: &mut u32) ->
     let Consumer { stream, name, .. } = &shared.sources[source];
     let mut session = Session::open(&shared.held.nats, stream, name, None).await?;
     let ended = pull_on(shared, source, &mut session, trouble).await;
+    while session.outstanding() > 0
+        && let Ok(Ok(next)) = tokio::time::timeout(SILENCE, session.next()).await
+    {
+        if let Next::Message(message) = next {
+            take(shared, *message, source);
+        }
+    }
     for message in session.leave().await {
         take(shared, message, source);
     }

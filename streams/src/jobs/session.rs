@@ -112,7 +112,8 @@ impl Session {
     }
 
     /// Leaves: no pull of ours is answered any more. What the server had sent by then and is not taken yet; it takes
-    /// that for delivered, whatever made us leave. Best effort.
+    /// that for delivered, whatever made us leave. Best effort: the client does not wait for the server to know before
+    /// it throws away what still comes.
     pub async fn leave(&mut self) -> Vec<async_nats::Message> {
         // `unsubscribe` would throw away what is on its way. In a group that may be what tells us that the server has
         // begun to serve us at this very moment, so that it serves nobody else until `hand_over`.
