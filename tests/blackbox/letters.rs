@@ -108,6 +108,10 @@ async fn a_story_that_was_given_up_is_written_when_an_administrator_replays_it()
         .refused_as(400, "BAD_REQUEST");
     let of_others = admin.get(&format!("{letters}?lane=job-charge")).await.is(200);
     assert!(of_others.items().is_empty());
+    admin
+        .get(&format!("{letters}?lane=chrage"))
+        .await
+        .refused_as(404, "NOT_THERE");
     // An order that says nothing is not an order for everything.
     let many = format!("{letters}/replay");
     admin.post(&many, json!({})).await.refused_as(400, "BAD_REQUEST");
@@ -163,6 +167,15 @@ async fn a_story_that_was_given_up_is_written_when_an_administrator_replays_it()
     mina.get(&one).await.refused_as(403, "NOT_ALLOWED");
     let other = format!("{replays}/01900000-0000-7000-8000-000000000000");
     admin.get(&other).await.refused_as(404, "NOT_THERE");
+    // It is settled, and stays so.
+    admin
+        .post(&format!("{letters}/{number}/replay"), Value::Null)
+        .await
+        .refused_as(409, "NOT_NOW");
+    admin
+        .post(&format!("{letters}/{number}/discard"), json!({ "because": "why not" }))
+        .await
+        .refused_as(409, "NOT_NOW");
     house.settles().await;
 }
 
@@ -222,6 +235,8 @@ async fn a_command_that_was_given_up_says_so_and_operators_see_it_without_its_wo
         good && shown.contains("operator:mina") && shown.contains("two builds did not fit"),
         "{shown}"
     );
+    let (good, _) = maru(&house, &["replay", "--lane", "cmd-boks"]);
+    assert!(!good, "there is no such lane");
     let (good, none) = maru(&house, &["list"]);
     assert!(good && none.contains("No such letters"), "{none}");
 

@@ -38,6 +38,7 @@ pub use log::of_command;
 pub(crate) use log::{LAY, STATE, is_open};
 pub use operate::Because;
 pub(crate) use replays::came_in;
+pub use select::is_lane;
 
 /// Who did something, if it was the lane itself.
 pub(crate) const LANE: &str = "lane";

@@ -27,7 +27,8 @@ fn is_kind(wanted: &str, kind: &str) -> bool {
 }
 
 /// Whether a lane is meant by its own name or by the one of what it does.
-fn is_lane(wanted: &str, lane: &str) -> bool {
+#[must_use]
+pub fn is_lane(wanted: &str, lane: &str) -> bool {
     lane == wanted || lane.split_once('-').is_some_and(|(_, what)| what == wanted)
 }
 

@@ -1,12 +1,13 @@
 //! What operators ask about dead letters.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use maru_schemas::letters::{Discard, Listing, Replay, Which};
+use maru_schemas::letters::{Discard, Done, Listing, Replay, Which};
 use maru_schemas::replays::Replays;
 use maru_streams::desk::{Desk, DeskError};
-use maru_streams::letters::{Because, Letters};
+use maru_streams::letters::{Because, Letters, is_lane};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -21,12 +22,19 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// What people may do about what lanes gave up on. `lanes`: those of this build.
 pub(super) fn answers(desk: Desk, letters: Letters, lanes: Vec<String>) -> Desk {
     let (to_list, to_show, to_replay) = (letters.clone(), letters.clone(), letters.clone());
+    let (known, to_replay_in) = (Arc::new(Known(lanes.clone())), lanes);
+    let (to_list_of, to_discard_of, to_replay_of) = (Arc::clone(&known), Arc::clone(&known), known);
     let desk = replays(desk, &letters);
     desk.answers("dead_letters.list", move |question, _| {
-        let letters = to_list.clone();
+        let (letters, known) = (to_list.clone(), Arc::clone(&to_list_of));
         async move {
             let listing: Listing = read(question)?;
-            answer(letters.list(&listing).await)
+            let page = letters
+                .list(&listing)
+                .await
+                .map_err(|error| DeskError::failed(&error))?;
+            known.unless(!page.items.is_empty(), listing.lane.as_deref())?;
+            answer(Ok::<_, DeskError>(page))
         }
         .boxed()
     })
@@ -44,32 +52,71 @@ pub(super) fn answers(desk: Desk, letters: Letters, lanes: Vec<String>) -> Desk 
         .boxed()
     })
     .answers("dead_letters.replay", move |question, progress| {
-        let (letters, lanes) = (to_replay.clone(), lanes.clone());
+        let (letters, lanes, known) = (to_replay.clone(), to_replay_in.clone(), Arc::clone(&to_replay_of));
         async move {
             let replay: Replay = read(question)?;
             says_something(&replay.which)?;
+            let failed = |error| DeskError::failed(&error);
             if replay.dry_run {
-                return answer(letters.dry_run(&replay.which, &lanes).await);
+                let done = letters.dry_run(&replay.which, &lanes).await.map_err(failed)?;
+                known.unless(found_any(&done), replay.which.lane.as_deref())?;
+                return answer(Ok::<_, DeskError>(done));
             }
             let told = |done, of| progress.say(json!({ "done": done, "of": of }));
             let Replay {
                 which, per_second, by, ..
             } = &replay;
-            answer(letters.replay(which, by, *per_second, &lanes, told).await)
+            let done = letters
+                .replay(which, by, *per_second, &lanes, told)
+                .await
+                .map_err(failed)?;
+            known.unless(found_any(&done), which.lane.as_deref())?;
+            answer(Ok::<_, DeskError>(done))
         }
         .boxed()
     })
     .answers("dead_letters.discard", move |question, _| {
-        let letters = letters.clone();
+        let (letters, known) = (letters.clone(), Arc::clone(&to_discard_of));
         async move {
             let discard: Discard = read(question)?;
             says_something(&discard.which)?;
             let because = Because::new(&discard.because)
                 .ok_or_else(|| DeskError::Question("say why it is discarded; the reason is kept with it".to_owned()))?;
-            answer(letters.discard(&discard.which, &discard.by, &because).await)
+            let done = letters.discard(&discard.which, &discard.by, &because).await;
+            let done = done.map_err(|error| DeskError::failed(&error))?;
+            known.unless(found_any(&done), discard.which.lane.as_deref())?;
+            answer(Ok::<_, DeskError>(done))
         }
         .boxed()
     })
+}
+
+/// The lanes of this build. There may be letters of others.
+struct Known(Vec<String>);
+
+impl Known {
+    /// Nothing was found of a lane that nobody knows: then the name is wrong, and "nothing" would be no answer.
+    fn unless(&self, found_any: bool, wanted: Option<&str>) -> Result<(), DeskError> {
+        let Some(wanted) = wanted else { return Ok(()) };
+        if found_any || self.0.iter().any(|lane| is_lane(wanted, lane)) {
+            return Ok(());
+        }
+        let lanes = self.0.join(", ");
+        Err(DeskError::NotThere(format!(
+            "there is no lane `{wanted}`, and no letter of one; there are {lanes}"
+        )))
+    }
+}
+
+fn found_any(done: &Done) -> bool {
+    let Done {
+        would_replay,
+        replayed,
+        discarded,
+        skipped,
+        ..
+    } = done;
+    !(would_replay.is_empty() && replayed.is_empty() && discarded.is_empty() && skipped.is_empty())
 }
 
 /// How replays stand, and waiting for one.

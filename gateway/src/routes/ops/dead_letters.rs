@@ -17,7 +17,7 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use crate::door::{Door, Here};
-use crate::problem::Problem;
+use crate::problem::{NOT_NOW, Problem};
 use crate::valid::{Body, Named, Params, some_text};
 use crate::who::Administrator;
 
@@ -99,6 +99,14 @@ impl Door {
     }
 }
 
+/// The one letter that was meant was not left as it is.
+fn done_to_it(Json(done): Json<Done>) -> Result<Json<Done>, Problem> {
+    match done.skipped.first() {
+        Some(left) => Err(Problem::from(NOT_NOW).because(format!("letter {}: {}", left.number, left.why))),
+        None => Ok(Json(done)),
+    }
+}
+
 fn only(number: u64) -> Which {
     Which {
         letters: vec![number],
@@ -127,7 +135,7 @@ async fn dead_letter(State(door): Here, _: Administrator, Named(number): Named<u
 
 #[utoipa::path(post, path = "/v1/ops/dead-letters/{number}/replay", tag = "ops", security(("bearer" = [])),
     params(("number" = u64, Path)),
-    responses((status = 200, description = "Handed to its lane, or why not.", body = Done)))]
+    responses((status = 200, description = "Handed to its lane.", body = Done)))]
 /// Have a letter done again.
 async fn replay_dead_letter(
     State(door): Here,
@@ -141,7 +149,7 @@ async fn replay_dead_letter(
         by: who.actor().to_string(),
         ..Replay::default()
     };
-    door.ask_typed("dead_letters.replay", replay).await
+    done_to_it(door.ask_typed("dead_letters.replay", replay).await?)
 }
 
 #[utoipa::path(post, path = "/v1/ops/dead-letters/replay", tag = "ops", security(("bearer" = [])),
@@ -202,7 +210,7 @@ async fn replay(State(door): Here, _: Administrator, Named(replay): Named<Uuid>)
 
 #[utoipa::path(post, path = "/v1/ops/dead-letters/{number}/discard", tag = "ops", security(("bearer" = [])),
     params(("number" = u64, Path)), request_body = DiscardOrder,
-    responses((status = 200, description = "Discarded, or why not.", body = Done)))]
+    responses((status = 200, description = "Discarded.", body = Done)))]
 /// Decide that a letter shall not take effect.
 async fn discard_dead_letter(
     State(door): Here,
@@ -216,5 +224,5 @@ async fn discard_dead_letter(
         because: order.because,
         by: who.actor().to_string(),
     };
-    door.ask_typed("dead_letters.discard", discard).await
+    done_to_it(door.ask_typed("dead_letters.discard", discard).await?)
 }
