@@ -52,7 +52,7 @@ async fn an_author_publishes_changes_and_withdraws_and_buyers_keep_what_they_bou
     assert_eq!(row["author"]["nickname"], "mina");
 
     // BK-26: an author's own page has both. Drafts are nobody else's.
-    let own = mina.get("/v1/me/books").await.is(200);
+    let own = mina.get_after(&draft, "/v1/me/books").await.is(200);
     assert!(
         lists(&own.items(), &book) && lists(&own.items(), &draft.id()),
         "{}",
@@ -135,7 +135,7 @@ async fn an_author_publishes_changes_and_withdraws_and_buyers_keep_what_they_bou
         (kept.str("title").as_str(), kept.str("contents").as_str()),
         ("One", "First words.")
     );
-    let own = mina.get("/v1/me/books").await.is(200).items();
+    let own = mina.get_after(&withdrawn, "/v1/me/books").await.is(200).items();
     assert!(
         own.iter()
             .any(|row| row["bookId"] == book.as_str() && row["status"] == "WITHDRAWN"),

@@ -176,6 +176,11 @@ async fn a_story_that_was_given_up_is_written_when_an_administrator_replays_it()
         .post(&format!("{letters}/{number}/discard"), json!({ "because": "why not" }))
         .await
         .refused_as(409, "NOT_NOW");
+    assert_eq!(admin.get(&replays).await.is(200).items().len(), 1, "nothing was begun");
+    admin
+        .post(&format!("{letters}/999999/replay"), Value::Null)
+        .await
+        .refused_as(404, "NOT_THERE");
     house.settles().await;
 }
 

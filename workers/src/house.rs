@@ -19,7 +19,7 @@ use maru_streams::nats::Nats;
 use maru_streams::objects::Images;
 use maru_streams::partial::Partials;
 use maru_streams::publish::Publisher;
-use maru_streams::schedule::{Ticks, mover};
+use maru_streams::schedule::{self, Ticks, mover};
 use maru_streams::store::Store;
 use maru_streams::topology::{COMMANDS, Consumer, DEAD, EVENTS, JOBS, SCHEDULES};
 use maru_streams::views::{self as reading, View, read};
@@ -192,7 +192,8 @@ impl House {
     /// The names of all lanes.
     #[must_use]
     pub(crate) fn lanes(&self) -> Vec<String> {
-        self.lanes.iter().map(|lane| lane.name.clone()).collect()
+        let lanes = self.lanes.iter().map(|lane| lane.name.clone());
+        lanes.chain([schedule::LANE.to_owned()]).collect()
     }
 
     /// What lanes gave up on.

@@ -80,6 +80,13 @@ pub(super) fn hear(shared: &Shared, source: usize, nth: u64) {
     }
 }
 
+/// Whatever comes until the lane begins anew may have been here: its listening was broken off, perhaps because the
+/// server died.
+pub(super) fn doubt(shared: &Shared, source: usize) {
+    let backlog = Backlog::new(u64::MAX, shared.held.policy.concurrency);
+    *shared.before[source].0.lock().unwrap_or_else(PoisonError::into_inner) = backlog;
+}
+
 /// Whether something may be known of a message from before: it was delivered before, or waited elsewhere, or may
 /// have been. `id`: under which its attempts are counted.
 pub(super) async fn comes_again(shared: &Shared, lease: &Lease, id: Uuid) -> Result<bool, Verdict> {

@@ -14,6 +14,7 @@ use futures_util::FutureExt;
 use futures_util::future::join_all;
 use tokio::sync::{Notify, RwLock};
 use tokio::task::{AbortHandle, JoinHandle};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::arrival::Arrival;
@@ -36,7 +37,7 @@ use crate::store::Store;
 use crate::topology::{ACK_WAIT, Consumer, DEAD, EVENTS, Reads};
 
 /// How long a puller that leaves waits for what may be on its way.
-const SILENCE: Duration = Duration::from_millis(200);
+const LINGER: Duration = Duration::from_millis(200);
 
 /// One consumer, one handler, one policy.
 pub struct Lane {
@@ -201,7 +202,7 @@ impl Running {
         } = self;
         shared.closing.cancel();
         ear.abort();
-        let _ = tokio::time::timeout(SILENCE * 10, join_all(&mut pullers)).await;
+        let _ = tokio::time::timeout(LINGER * 10, join_all(&mut pullers)).await;
         pullers.iter().for_each(JoinHandle::abort);
         let finished = tokio::time::timeout(grace, async {
             while shared.held.unsettled() > 0 {
@@ -218,7 +219,7 @@ impl Running {
             .is_err()
         {
             shared.kill_worker();
-            let _ = tokio::time::timeout(SILENCE, &mut worker).await;
+            let _ = tokio::time::timeout(LINGER, &mut worker).await;
             worker.abort();
         }
         // A process that ended now would take along what is on its way back, for as long as the server waits.
@@ -293,8 +294,12 @@ async fn pull_session(shared: &Arc<Shared>, source: usize, trouble: &mut u32) ->
     let Consumer { stream, name, .. } = &shared.sources[source];
     let mut session = Session::open(&shared.held.nats, stream, name, None).await?;
     let ended = pull_on(shared, source, &mut session, trouble).await;
+    if ended.is_err() {
+        before::doubt(shared, source);
+    }
+    let until = Instant::now() + LINGER;
     while session.outstanding() > 0
-        && let Ok(Ok(next)) = tokio::time::timeout(SILENCE, session.next()).await
+        && let Ok(Ok(next)) = tokio::time::timeout_at(until, session.next()).await
     {
         if let Next::Message(message) = next {
             take(shared, *message, source);
@@ -318,7 +323,7 @@ async fn pull_on(
         Some(begun) => begun?,
         None => return Ok(()),
     }
-    // This one asks anew already. If it ended for that, what was on its way to it would wait for the server's patience.
+    // This one asks anew already.
     let _ = shared.ask_anew[source].notified().now_or_never();
     loop {
         let free = held.free(source).saturating_sub(session.outstanding());

@@ -23,7 +23,7 @@ const EXPIRES_IN_GROUP: Duration = Duration::from_secs(4);
 const _: () = assert!(EXPIRES_IN_GROUP.as_secs() * 2 < READER_PATIENCE.as_secs());
 /// How often the server says that it is alive while nothing comes.
 const HEARTBEAT: Duration = Duration::from_secs(5);
-/// How long one that leaves waits for the server to say that it knows.
+/// How long one that leaves waits for the client, and for the server's answer.
 const LEAVING: Duration = Duration::from_secs(1);
 
 /// Pull requests on one consumer.
@@ -115,11 +115,11 @@ impl Session {
     /// that for delivered, whatever made us leave. Best effort: the client does not wait for the server to know before
     /// it throws away what still comes.
     pub async fn leave(&mut self) -> Vec<async_nats::Message> {
-        // `unsubscribe` would throw away what is on its way. In a group that may be what tells us that the server has
-        // begun to serve us at this very moment, so that it serves nobody else until `hand_over`.
-        let _ = self.incoming.drain().await;
         let mut left = Vec::new();
         let rest = async {
+            // `unsubscribe` would throw away what is on its way. In a group that may be what tells us that the server has
+            // begun to serve us at this very moment, so that it serves nobody else until `hand_over`.
+            let _ = self.incoming.drain().await;
             while let Some(message) = self.incoming.next().await {
                 if message.status.is_some() {
                     continue;

@@ -27,7 +27,7 @@ use crate::subject::Subject;
 use crate::topology::{SCHEDULES, TopologyError};
 
 pub use mover::mover;
-pub use tick::{Missed, Tick, Ticks, Work};
+pub use tick::{LANE, Missed, Tick, Ticks, Work};
 
 const AT: &str = "Nats-Schedule";
 const TARGET: &str = "Nats-Schedule-Target";

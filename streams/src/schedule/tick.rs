@@ -28,7 +28,8 @@ use crate::publish::{Outgoing, PublishError};
 use crate::subject::{Subject, kind_of};
 use crate::topology::{Consumer, SCHEDULES};
 
-const LANE: &str = "due-ticks";
+/// The lane that runs what comes round by itself.
+pub const LANE: &str = "due-ticks";
 const HEARS: &str = "due.tick.>";
 const POLICY: Policy = Policy {
     concurrency: 4,

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::batch::is_ours;
 use super::plan::{Place, Plan, PlanError, Plans};
 use super::rows::{FoldError, Rows};
-use super::served::{at_server, set_back};
+use super::served::{at_server, first_event, set_back};
 use super::view::{Role, View};
 use super::{build, status};
 use crate::jobs::{Next, Session, SessionError};
@@ -152,17 +152,7 @@ async fn reading(
     };
     let outcome = stop.run_until_cancelled(reading.run()).await;
     if outcome.is_none() {
-        // Dropped, for it is given back; but it may have said that the server serves us.
-        reading.session.leave().await;
-    }
-    if outcome.is_none() && reading.session.pin().is_some() {
-        // Best effort: the next reader can do it too, though not at once.
-        match timeout(LEAVING, reading.give_back(&consumer.name)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::debug!(view = view.name(), %error, "what came was not given back"),
-            Err(_) => tracing::debug!(view = view.name(), "what came was not given back in time"),
-        }
-        reading.session.hand_over(EVENTS, &consumer.name).await;
+        reading.leave(&consumer.name).await;
     }
     before.pin = reading.session.pin();
     outcome.unwrap_or(Ok(()))
@@ -241,6 +231,10 @@ impl Reading<'_> {
                 Ok(next) => self.take_in(next?),
                 Err(_) => return Ok(false),
             }
+            if self.came.is_empty() {
+                // A request ended without a message; the next one is not sent here.
+                return Ok(false);
+            }
         }
         let (passed, mut until, mut seen) = (Instant::now() + PASSING, None, 0);
         loop {
@@ -278,8 +272,15 @@ impl Reading<'_> {
     /// than behind the mark as it was last seen here.
     async fn meet_the_mark(&mut self) -> Result<(), ReadError> {
         let first = self.came.front().and_then(|message| message.info().ok());
-        if first.is_some_and(|first| first.stream_sequence != self.place.seq + 1) {
+        let Some(first) = first.map(|first| first.stream_sequence) else {
+            return Ok(());
+        };
+        if first != self.place.seq + 1 {
             self.look_around().await?;
+        }
+        // A stream that was cut at its beginning begins later. But if it does not, somebody else was given that.
+        if self.place.seq == 0 && first > 1 && first_event(self.nats).await? < first {
+            return Err(ReadError::Left);
         }
         Ok(())
     }
@@ -312,13 +313,33 @@ impl Reading<'_> {
         Ok((plan, place))
     }
 
-    /// What came and is not folded is for the next reader, whom the server would serve from behind it.
-    async fn give_back(&self, consumer: &str) -> Result<(), ReadError> {
-        // Not what is known here: a commit may have been cut off, and be through all the same.
-        match self.as_planned().await?.1 {
-            Some(place) => set_back(self.nats, consumer, place.seq).await,
-            None => Ok(()),
+    /// Leaves the rest to the next reader, and at once. Best effort: they can find out by themselves, but it takes
+    /// them a while.
+    async fn leave(&mut self, consumer: &str) {
+        // What still comes is dropped, for it is given back; but it may say that the server serves us.
+        self.session.leave().await;
+        let Some(pin) = self.session.pin() else { return };
+        match timeout(LEAVING, self.give_back(consumer, &pin)).await {
+            Ok(Ok(true)) => {}
+            Ok(Ok(false)) => return,
+            Ok(Err(error)) => tracing::debug!(view = self.view.name(), %error, "what came was not given back"),
+            Err(_) => tracing::debug!(view = self.view.name(), "what came was not given back in time"),
         }
+        self.session.hand_over(EVENTS, consumer).await;
+    }
+
+    /// What came and is not folded is for the next reader, whom the server would serve from behind it. Whether the
+    /// server still takes us for the one whom it serves.
+    async fn give_back(&self, consumer: &str, pin: &str) -> Result<bool, ReadError> {
+        // Not what is known here: a commit may have been cut off, and be through all the same.
+        let (_, place) = self.as_planned().await?;
+        let served = at_server(self.nats, consumer).await?;
+        if let Some(place) = place
+            && served.is_lost(place.seq, Some(pin))
+        {
+            set_back(self.nats, consumer, place.seq).await?;
+        }
+        Ok(!served.is_with_another(Some(pin)))
     }
 
     /// Who stands by notices that whoever was served is gone.

@@ -19,8 +19,12 @@ impl Served {
     /// Whether what lies behind the mark will not come to anybody who folds it, or all of the stream would come again.
     /// `pin` is who the server took us for: what it gave us then, and we have not folded, we have no more.
     pub fn is_lost(&self, mark: u64, pin: Option<&str>) -> bool {
-        let is_with_another = self.reader.is_some() && self.reader.as_deref() != pin;
-        (self.delivered > mark && !is_with_another) || self.delivered + (BATCH as u64) < mark
+        (self.delivered > mark && !self.is_with_another(pin)) || self.delivered + (BATCH as u64) < mark
+    }
+
+    /// Whether it serves somebody who is not `pin`.
+    pub fn is_with_another(&self, pin: Option<&str>) -> bool {
+        self.reader.is_some() && self.reader.as_deref() != pin
     }
 }
 
@@ -36,6 +40,13 @@ pub(super) async fn at_server(nats: &Nats, consumer: &str) -> Result<Served, Rea
             .into_iter()
             .find_map(|group| group.pinned_client_id),
     })
+}
+
+/// The first event that there is.
+pub(super) async fn first_event(nats: &Nats) -> Result<u64, ReadError> {
+    let stream = nats.jetstream().get_stream(EVENTS).await;
+    let stream = stream.map_err(|error| ReadError::Reset(error.to_string()))?;
+    Ok(stream.cached_info().state.first_sequence)
 }
 
 pub(super) async fn set_back(nats: &Nats, consumer: &str, mark: u64) -> Result<(), ReadError> {

@@ -48,7 +48,7 @@ impl dyn View {
     }
 
     /// A consumer goes with the role, not with the colour: it holds nothing, for it is set back to the
-    /// mark whenever a reading begins. So the name that people watch stays with what people read.
+    /// mark whenever what lies behind that would not come. So the name that people watch stays with what people read.
     pub(super) fn consumer_of(&self, role: Role) -> Consumer {
         Consumer {
             stream: EVENTS,

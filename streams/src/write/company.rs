@@ -224,4 +224,31 @@ mod tests {
         let again = tokio::time::timeout(Duration::from_secs(10), groups.recv());
         assert_eq!(again.await.expect("a group"), Some(vec![3]));
     }
+
+    struct Unhurried(mpsc::UnboundedSender<Vec<u32>>);
+
+    impl Together for Unhurried {
+        type What = u32;
+        type Outcome = ();
+
+        const REST: Duration = Duration::from_millis(25);
+
+        async fn work(&self, group: &[Arc<u32>]) -> Vec<()> {
+            self.0
+                .send(group.iter().map(|what| **what).collect())
+                .expect("somebody looks");
+            vec![(); group.len()]
+        }
+    }
+
+    #[tokio::test]
+    async fn who_was_alone_was_through_at_once_and_those_after_it_go_together() {
+        let (came, mut groups) = mpsc::unbounded_channel();
+        let company = Company::new(Unhurried(came));
+        let join = |what| company.join(Arc::new(what));
+        assert_eq!(join(1).await, Some(()));
+        assert_eq!(tokio::join!(join(2), join(3)), (Some(()), Some(())));
+        assert_eq!(groups.recv().await, Some(vec![1]));
+        assert_eq!(groups.recv().await, Some(vec![2, 3]));
+    }
 }

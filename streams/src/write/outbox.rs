@@ -181,11 +181,23 @@ impl Outbox {
             .collect();
         *seen = rows.iter().map(|row| row.envelope.id).collect();
         // The rows come in the order of their keys, so those of one aggregate stand together.
+        let mut carried = Vec::new();
+        let mut swept = Ok(left.len());
         for aggregate in left.chunk_by(|a, b| (&a.key.0, a.key.1) == (&b.key.0, b.key.1)) {
-            let carried = self.publish(aggregate).await?;
-            self.clear(carried).await?;
+            match self.publish(aggregate).await {
+                Ok(one) => carried.push(self.clear(one)),
+                Err(error) => {
+                    swept = Err(error.into());
+                    break;
+                }
+            }
         }
-        Ok(left.len())
+        // Together, for who is alone rests in between; and also if one could not be published, or those before it
+        // would be published again with every sweep.
+        for cleared in join_all(carried).await {
+            cleared?;
+        }
+        swept
     }
 }
 

@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all};
-use maru_streams::jobs::{Delivery, Lane, Policy};
+use maru_streams::jobs::{Delivery, Lane, Next, Policy, Session};
 use maru_streams::publish::Outgoing;
 use maru_streams::store::Key;
 use maru_streams::subject::Subject;
 use maru_streams::testing::{World, until};
-use maru_streams::topology::{COMMANDS, EVENTS};
+use maru_streams::topology::{COMMANDS, EVENTS, READER_GROUP};
 use maru_streams::views::{self, FoldError, Rows, View};
 use maru_streams::write::commands::Commands;
 use rustix::process::Signal;
@@ -208,6 +208,32 @@ async fn who_leaves_gives_back_what_is_not_folded_yet() {
     caught_up(&world).await;
     second.stop().await;
     assert_eq!(sums(&world).await, [100; 4]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_view_that_was_not_given_the_beginning_asks_for_it() {
+    let world = world().await;
+    let consumer = view().consumer().name;
+    let gone = Session::open(&world.nats, EVENTS, &consumer, Some(READER_GROUP)).await;
+    let mut gone = gone.unwrap();
+    gone.request(100).await.unwrap();
+    put(&world, 0, 4).await;
+    for _ in 0..8 {
+        assert!(matches!(gone.next().await.unwrap(), Next::Message(_)));
+    }
+    // Another one stands by, and is served when this one is gone, from the ninth event on.
+    let reading = start(&world);
+    let stream = world.nats.jetstream().get_stream_no_info(EVENTS).await.unwrap();
+    until("two stand there", async || {
+        stream.consumer_info(&consumer).await.unwrap().num_waiting > 1
+    })
+    .await;
+    gone.leave().await;
+    gone.hand_over(EVENTS, &consumer).await;
+    put(&world, 4, 8).await;
+    caught_up_with(&world, 16).await;
+    reading.stop().await;
+    assert_eq!(sums(&world).await, [10; 4]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

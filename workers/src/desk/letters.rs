@@ -33,7 +33,10 @@ pub(super) fn answers(desk: Desk, letters: Letters, lanes: Vec<String>) -> Desk 
                 .list(&listing)
                 .await
                 .map_err(|error| DeskError::failed(&error))?;
-            known.unless(!page.items.is_empty(), listing.lane.as_deref())?;
+            known.unless(
+                !page.items.is_empty() || listing.cursor.is_some(),
+                listing.lane.as_deref(),
+            )?;
             answer(Ok::<_, DeskError>(page))
         }
         .boxed()
@@ -103,20 +106,21 @@ impl Known {
         }
         let lanes = self.0.join(", ");
         Err(DeskError::NotThere(format!(
-            "there is no lane `{wanted}`, and no letter of one; there are {lanes}"
+            "there is no lane `{wanted}`, and no letter that would fit; there are {lanes}"
         )))
     }
 }
 
 fn found_any(done: &Done) -> bool {
     let Done {
+        replay,
         would_replay,
         replayed,
         discarded,
         skipped,
-        ..
     } = done;
-    !(would_replay.is_empty() && replayed.is_empty() && discarded.is_empty() && skipped.is_empty())
+    let is_empty = would_replay.is_empty() && replayed.is_empty() && discarded.is_empty() && skipped.is_empty();
+    replay.is_some() || !is_empty
 }
 
 /// How replays stand, and waiting for one.

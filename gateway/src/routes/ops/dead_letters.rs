@@ -97,6 +97,17 @@ impl Door {
         let Json(answer): Json<Value> = self.ask(name, question).await?;
         serde_json::from_value(answer).map(Json).map_err(Problem::internal)
     }
+
+    /// A letter that is not there is 404, as when it is looked at; one that is settled stays as it is.
+    async fn is_open(&self, number: u64) -> Result<(), Problem> {
+        let question = json!({ "letter": number });
+        let Json(letter): Json<Letter> = self.ask_typed("dead_letters.show", question).await?;
+        if letter.state.is_open() {
+            return Ok(());
+        }
+        let state = letter.state.as_str();
+        Err(Problem::from(NOT_NOW).because(format!("letter {number} is {state}, and stays so")))
+    }
 }
 
 /// The one letter that was meant was not left as it is.
@@ -142,8 +153,7 @@ async fn replay_dead_letter(
     Administrator(who): Administrator,
     Named(number): Named<u64>,
 ) -> Result<Json<Done>, Problem> {
-    // What is not there is 404, as when it is looked at.
-    let _: Json<Letter> = door.ask_typed("dead_letters.show", json!({ "letter": number })).await?;
+    door.is_open(number).await?;
     let replay = Replay {
         which: only(number),
         by: who.actor().to_string(),
@@ -218,7 +228,7 @@ async fn discard_dead_letter(
     Named(number): Named<u64>,
     Body(order): Body<DiscardOrder>,
 ) -> Result<Json<Done>, Problem> {
-    let _: Json<Letter> = door.ask_typed("dead_letters.show", json!({ "letter": number })).await?;
+    door.is_open(number).await?;
     let discard = Discard {
         which: only(number),
         because: order.because,
