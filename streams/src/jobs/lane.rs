@@ -36,7 +36,7 @@ use crate::schedule::Schedules;
 use crate::store::Store;
 use crate::topology::{ACK_WAIT, Consumer, DEAD, EVENTS, Reads};
 
-/// How long a puller that leaves waits for what may be on its way.
+/// How long a puller that leaves waits for what may be on its way, and a lane for a worker that it has stopped.
 const LINGER: Duration = Duration::from_millis(200);
 
 /// One consumer, one handler, one policy.
