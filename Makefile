@@ -11,7 +11,8 @@ BENCH_PROFILE ?= release
 # The split form's tests bring their own database server; lints share what they build.
 WITH_DATABASE := --features maru/database
 
-.PHONY: help setup run test test-split drill rolling lint fmt bench docs story image manifests observability check clean
+.PHONY: help setup run test test-split drill rolling lint fmt bench docs story image manifests
+.PHONY: observability alarms check clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile
@@ -67,6 +68,10 @@ manifests: setup ## Hold k3s/ against the API's schemas, the binary and our rule
 
 observability: ## Check rules, alerts, dashboards and runbooks, and all of it on a Maru under load
 	tools/check-observability
+
+alarms: setup ## Cause the trouble of each alert, see it fire, do what its runbook says, see it end (ARGS="DeadLetters")
+	cargo build --profile $(PROFILE) -p maru $(WITH_DATABASE)
+	tools/check-observability causes $(ARGS)
 
 image: setup ## Build for production, make the container image without an engine, check and start it
 	cargo build --release --locked -p maru

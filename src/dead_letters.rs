@@ -12,7 +12,7 @@ use serde_json::{Value, from_value, json};
 use uuid::Uuid;
 
 use crate::Outcome;
-use crate::operator::Site;
+use crate::operator::{self, Site};
 
 /// Show what lanes gave up on, have it done again, or discard it.
 #[derive(Args)]
@@ -166,7 +166,7 @@ impl DeadLetters {
                 wait,
             } => {
                 let question = json!({
-                    "which": chosen.question(), "dryRun": dry_run, "perSecond": rate, "by": operator(),
+                    "which": chosen.question(), "dryRun": dry_run, "perSecond": rate, "by": operator::who(),
                 });
                 if wait {
                     return replays::replay_and_wait(&site, question).await;
@@ -174,7 +174,7 @@ impl DeadLetters {
                 complete(&site, ask(&site, "dead_letters.replay", question).await?)
             }
             What::Discard { chosen, because } => {
-                let question = json!({ "which": chosen.question(), "because": because, "by": operator() });
+                let question = json!({ "which": chosen.question(), "because": because, "by": operator::who() });
                 complete(&site, ask(&site, "dead_letters.discard", question).await?)
             }
         }
@@ -205,12 +205,6 @@ impl Chosen {
         question["all"] = json!(self.all);
         question
     }
-}
-
-/// Who is at the keyboard, as the system knows them; it is kept with what they decide.
-fn operator() -> String {
-    let name = std::env::var("USER").unwrap_or_else(|_| "unknown".to_owned());
-    format!("operator:{name}")
 }
 
 /// Asks, and prints the answer if it is for a program.

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use crate::Outcome;
-use crate::operator::Site;
+use crate::operator::{self, Site};
 
 /// Pause, resume or drain lanes.
 #[derive(Args)]
@@ -42,7 +42,7 @@ impl Lanes {
             What::Resume(which) => ("lanes.resume", which),
             What::Drain(which) => ("lanes.drain", which),
         };
-        let question = json!({ "lanes": which.lanes, "all": which.all, "by": who() });
+        let question = json!({ "lanes": which.lanes, "all": which.all, "by": operator::who() });
         let reached = self.site.reach().await?;
         let answer = reached.ask(name, question, |word| self.say(&word)).await;
         reached.leave(&self.site).await?;
@@ -84,16 +84,4 @@ impl Lanes {
 
 fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
-}
-
-/// Who asks, as the machine knows them: for the record, not for permission.
-fn who() -> String {
-    let user = ["SUDO_USER", "USER", "LOGNAME"]
-        .into_iter()
-        .find_map(|name| std::env::var(name).ok());
-    format!(
-        "operator:{}",
-        user.filter(|user| !user.is_empty())
-            .unwrap_or_else(|| "unknown".to_owned())
-    )
 }

@@ -205,3 +205,12 @@ impl Reached {
         Ok(tokio::task::spawn_blocking(move || drop(server)).await?)
     }
 }
+
+/// Who is at the keyboard, as the machine knows them: for the record, not for permission.
+pub fn who() -> String {
+    let known = ["SUDO_USER", "USER", "LOGNAME"].into_iter();
+    let mut names = known
+        .filter_map(|name| std::env::var(name).ok())
+        .filter(|name| !name.is_empty());
+    format!("operator:{}", names.next().unwrap_or_else(|| "unknown".to_owned()))
+}

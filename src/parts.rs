@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use maru_gateway::keys::Keys;
+use maru_gateway::proxies::Proxies;
 use maru_gateway::{Door, Settings};
 use maru_streams::durability::{self, Durability};
 use maru_streams::intention::Clock;
@@ -92,6 +93,7 @@ pub async fn door(
         requests_per_second: limits.requests_per_second,
         requests_at_once: limits.requests_at_once,
         longest_wait: Duration::from_secs(limits.longest_wait_s),
+        proxies: Proxies::new(limits.trusted_proxies.clone()),
     };
     let keys = Keys::open(keys)?;
     let (nats, store) = (nats.clone(), store.clone());

@@ -1,5 +1,5 @@
 //! `maru restore`: a backup into an empty installation, and what is missing in its database from its
-//! streams.
+//! streams. Or its database alone, under streams that have lived on: then healing brings back what came since.
 //!
 //! A data folder is made beside what it will be (`restoring`) and moved into place when it is whole, so that
 //! nothing half restored can be started. Servers of one's own have no such place: there nobody may be at work
@@ -23,7 +23,8 @@ use crate::{Outcome, apart, backup as backing_up, parts};
 
 /// Put a backup into an empty installation, and heal its database from its streams.
 ///
-/// Every file is checked before anything is written. Exits with 1 if something cannot be brought back.
+/// Every file is checked before anything is written. Exits with 1 if something stands in the way, or cannot be brought
+/// back.
 #[derive(Args)]
 pub struct Restore {
     #[command(flatten)]
@@ -36,6 +37,12 @@ pub struct Restore {
     /// Copies of each stream, on a cluster of as many servers.
     #[arg(long, env = "MARU_STREAM_REPLICAS", default_value_t = 1, value_name = "N")]
     stream_replicas: usize,
+    /// Its database alone, where only that was lost: what came since the backup is healed from the streams that are there.
+    #[arg(long)]
+    database_only: bool,
+    /// Only say whether anything stands in the way; change nothing.
+    #[arg(long)]
+    check: bool,
 }
 
 /// Somebody is at work there.
@@ -51,6 +58,18 @@ impl Restore {
             (Some(nats), Some(database)) => self.there(nats, database, &manifest).await?,
             _ => self.here(&manifest).await?,
         };
+        let Some(report) = report else {
+            let (name, begun) = (&manifest.name, &manifest.begun);
+            if self.site.json {
+                println!(
+                    "{:#}",
+                    json!({ "backup": name, "begun": begun, "nothingInTheWay": true })
+                );
+            } else {
+                println!("nothing stands in the way of restoring {name}; nothing was changed");
+            }
+            return Ok(());
+        };
         if self.site.json {
             println!(
                 "{:#}",
@@ -58,18 +77,22 @@ impl Restore {
             );
         } else {
             healing::tell(&report);
-            println!("everything that was accepted before {} is there", manifest.begun);
+            if self.database_only {
+                println!("what was accepted since {} came back as said above", manifest.begun);
+            } else {
+                println!("everything that was accepted before {} is there", manifest.begun);
+            }
         }
         healing::whole(&report).map_err(Into::into)
     }
 
-    /// Servers of one's own.
+    /// Servers of one's own. No report where nothing was to be changed.
     async fn there(
         &self,
         nats: &str,
         database: &str,
         manifest: &Manifest,
-    ) -> Result<Report, Box<dyn std::error::Error>> {
+    ) -> Result<Option<Report>, Box<dyn std::error::Error>> {
         let nats = Nats::connect(nats, "maru restore").await?;
         let running = desk::ask(&nats, "views.status", &json!({}), |_| {}).await;
         if !matches!(running, Err(DeskError::Nobody)) {
@@ -89,25 +112,45 @@ impl Restore {
         for (server, _) in &servers {
             server.refuse_unless_empty().await?;
         }
-        backup::refuse_unless_empty(&nats).await?;
+        if self.database_only {
+            backup::refuse_if_older(&nats, manifest).await?;
+        } else {
+            backup::refuse_unless_empty(&nats).await?;
+        }
+        if self.check {
+            nats.close().await;
+            return Ok(None);
+        }
         for (server, file) in &servers {
             eprintln!("{}", file.name);
             server.import(&self.from.join(&file.name), &manifest.name).await?;
         }
-        self.put_streams_back(&nats, manifest).await?;
+        if !self.database_only {
+            self.put_streams_back(&nats, manifest).await?;
+        }
         let store = Store::open(&databases, self.database.credentials()).await?;
         let report = mend(&nats, &store).await?;
         nats.close().await;
-        Ok(report)
+        Ok(Some(report))
     }
 
     /// A data folder.
-    async fn here(&self, manifest: &Manifest) -> Result<Report, Box<dyn std::error::Error>> {
+    async fn here(&self, manifest: &Manifest) -> Result<Option<Report>, Box<dyn std::error::Error>> {
         apart::refuse()?;
         manifest.refuse_unless_divided_so(std::iter::empty())?;
+        if self.check && !self.site.data.exists() {
+            return Ok(None);
+        }
         parts::private_folder(&self.site.data)?;
         let data = self.site.data.canonicalize()?;
-        refuse_unless_empty(&data)?;
+        refuse_unless_empty(&data, self.database_only)?;
+        let streams = data.join("nats");
+        if server::running(&streams)?.is_some() {
+            return Err(BackupError::Busy(streams).into());
+        }
+        if self.check {
+            return Ok(None);
+        }
         let making = data.join("restoring");
         if server::running(&making.join("nats"))?.is_some() {
             return Err(BackupError::Busy(making).into());
@@ -133,7 +176,7 @@ impl Restore {
                 data.join("keys").display()
             );
         }
-        Ok(report)
+        Ok(Some(report))
     }
 
     async fn make(
@@ -146,13 +189,18 @@ impl Restore {
             .or_else(|error| server::find(&PathBuf::from(".maru/bin")).map_err(|_| error))?;
         let options = ServerOptions {
             program,
-            data: making.join("nats"),
+            // Those that have lived on are read where they are.
+            data: if self.database_only { data } else { making }.join("nats"),
             port: None,
             sync_always: true,
         };
         let server = tokio::task::spawn_blocking(move || NatsServer::start(options)).await??;
         let nats = Nats::connect(server.url(), "maru restore").await?;
-        self.put_streams_back(&nats, manifest).await?;
+        if self.database_only {
+            backup::refuse_if_older(&nats, manifest).await?;
+        } else {
+            self.put_streams_back(&nats, manifest).await?;
+        }
         eprintln!("the database");
         let closed = Closed::take(making)?;
         let file = self.from.join(&manifest.database.name);
@@ -175,17 +223,23 @@ impl Restore {
     }
 }
 
-fn refuse_unless_empty(data: &Path) -> Result<(), BackupError> {
-    for part in ["nats", "db"] {
-        if data.join(part).exists() {
-            return Err(BackupError::NotEmpty {
-                what: format!("{} has an installation in it", data.display()),
-                remedy: "name another folder with --data, or move `nats`, `db` and `closed.json` of this one away"
-                    .to_owned(),
-            });
-        }
+fn refuse_unless_empty(data: &Path, database_only: bool) -> Result<(), BackupError> {
+    let is_there = |part: &str| data.join(part).exists();
+    let refused = |what: &str, remedy: &str| {
+        Err(BackupError::NotEmpty {
+            what: format!("{} {what}", data.display()),
+            remedy: remedy.to_owned(),
+        })
+    };
+    match database_only {
+        true if is_there("db") => refused("has a database in it", "move `db` and `closed.json` of this one away"),
+        true if !is_there("nats") => refused("has no streams in it", "restore all of it, without --database-only"),
+        false if is_there("nats") || is_there("db") => refused(
+            "has an installation in it",
+            "name another folder with --data, or move `nats`, `db` and `closed.json` of this one away",
+        ),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// Brings into the database what only the streams have, since the database was last known to be whole.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use maru_streams::janitor::Keep;
+use ipnet::IpNet;
 use maru_streams::store::{Addresses, Credentials};
 use maru_streams::topology::Size;
 use maru_workers::ports::openai::OpenAiSettings;
@@ -45,6 +45,10 @@ pub struct Limits {
     /// Requests that are served at the same time; more are told to come again.
     #[arg(long, env = "MARU_REQUESTS_AT_ONCE", default_value_t = 1024, value_name = "N")]
     pub requests_at_once: usize,
+    /// Networks of the proxies before this one (10.42.0.0/16, with commas between): whom they heard a request from is
+    /// whom it counts for. Whoever else writes X-Forwarded-For is not believed.
+    #[arg(long, env = "MARU_TRUSTED_PROXIES", value_delimiter = ',', value_name = "CIDR")]
+    pub trusted_proxies: Vec<IpNet>,
     /// What would take longer than this many seconds is turned away, with the time it would take.
     #[arg(long, env = "MARU_LONGEST_WAIT_S", default_value_t = 900, value_name = "S")]
     pub longest_wait_s: u64,
@@ -149,18 +153,11 @@ pub struct Keeping {
     /// same command, and so long a damaged database can be healed from them.
     #[arg(long, env = "MARU_HORIZON_HOURS", default_value_t = 24, value_name = "HOURS", value_parser = clap::value_parser!(u64).range(1..))]
     pub horizon_hours: u64,
-    /// Days that events are kept; for ever, if not said. Views can be built again only from events.
-    #[arg(long, env = "MARU_EVENTS_DAYS", value_name = "DAYS", value_parser = clap::value_parser!(u64).range(1..))]
-    pub events_days: Option<u64>,
 }
 
-impl From<Keeping> for Keep {
-    fn from(keeping: Keeping) -> Self {
-        let hours = |hours: u64| Duration::from_secs(hours.saturating_mul(3600));
-        Self {
-            horizon: hours(keeping.horizon_hours),
-            events: keeping.events_days.map(|days| hours(days.saturating_mul(24))),
-        }
+impl Keeping {
+    pub const fn horizon(self) -> Duration {
+        Duration::from_secs(self.horizon_hours.saturating_mul(3600))
     }
 }
 

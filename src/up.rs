@@ -99,7 +99,7 @@ impl Up {
         };
         let house = parts::house(&nats, &store, parts::ai(&self.outside)?, self.outside.bank_timeout())
             .at(place)
-            .keep(self.keeping.into());
+            .keeping(self.keeping.horizon());
         topology::apply(&nats, &house.consumers(), self.streams.into()).await?;
         let (keys, databases) = (data.join("keys"), parts::database_url(&data).as_str().into());
         let door = parts::door(&nats, &store, Some(server.monitor()), &databases, &keys, &self.limits).await?;

@@ -48,7 +48,7 @@ impl Workers {
             ..Place::default()
         };
         let house = parts::house(&nats, &store, parts::ai(&self.outside)?, self.outside.bank_timeout()).at(place);
-        let working = house.keep(self.keeping.into()).start(&self.only);
+        let working = house.keeping(self.keeping.horizon()).start(&self.only);
         let health = working.health().clone();
         measured.serve(metrics, health.clone());
         health.takes_work(true);

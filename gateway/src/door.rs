@@ -34,6 +34,8 @@ use crate::limits::{Limits, limit};
 use crate::live::Live;
 use crate::outcomes::{ListenError, Outcomes};
 use crate::problem::{LEAVING, METHOD_NOT_ALLOWED, NOT_FOUND, Problem};
+use crate::proxies::Proxies;
+use crate::sse::Streams;
 use crate::waits::Waits;
 use crate::{routes, who};
 
@@ -41,7 +43,7 @@ use crate::{routes, who};
 const GRACE: Duration = Duration::from_secs(10);
 
 /// How the door is to be.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Settings {
     /// Requests a second that one person may make on average; bursts are twice that.
     pub requests_per_second: NonZeroU32,
@@ -49,6 +51,8 @@ pub struct Settings {
     pub requests_at_once: usize,
     /// What would take longer than this is turned away.
     pub longest_wait: Duration,
+    /// Whose word is taken about where a request came from.
+    pub proxies: Proxies,
 }
 
 /// What every request can reach.
@@ -75,6 +79,8 @@ pub struct Door {
     pub durability: Durability,
     /// How much the door takes.
     pub limits: Limits,
+    /// Who has how many live streams open.
+    pub streams: Streams,
     /// How long what is asked now will take.
     pub waits: Waits,
     /// Ends live streams when the door closes.
@@ -110,7 +116,12 @@ impl Door {
             images: Images::new(nats.clone()),
             partials: Partials::new(store.clone(), nats.clone()),
             live: Live::follow(nats.clone(), stop.clone()),
-            limits: Limits::new(settings.requests_per_second, settings.requests_at_once),
+            limits: Limits::new(
+                settings.requests_per_second,
+                settings.requests_at_once,
+                settings.proxies,
+            ),
+            streams: Streams::default(),
             waits: Waits::follow(nats.clone(), settings.longest_wait, stop.clone()),
             nats,
             store,

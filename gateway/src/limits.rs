@@ -16,6 +16,7 @@ use tokio::sync::Semaphore;
 
 use crate::door::Door;
 use crate::problem::{OVERLOADED, Problem, TOO_MANY};
+use crate::proxies::Proxies;
 use crate::who::Member;
 
 /// The longest that a request may take; the longest `Prefer: wait` fits in.
@@ -31,19 +32,21 @@ enum Caller {
 /// The door's measures.
 pub struct Limits {
     callers: DefaultKeyedRateLimiter<Caller>,
+    proxies: Proxies,
     places: Arc<Semaphore>,
     clock: DefaultClock,
 }
 
 impl Limits {
     /// So many requests a second from one caller on average, bursts of twice that at once, and so many
-    /// requests altogether at the same time.
+    /// requests altogether at the same time. Who comes through one of these proxies counts for themselves.
     #[must_use]
-    pub fn new(per_second: NonZeroU32, at_once: usize) -> Self {
+    pub fn new(per_second: NonZeroU32, at_once: usize, proxies: Proxies) -> Self {
         let quota =
             Quota::per_second(per_second).allow_burst(per_second.saturating_mul(NonZeroU32::MIN.saturating_add(1)));
         Self {
             callers: RateLimiter::keyed(quota),
+            proxies,
             places: Arc::new(Semaphore::new(at_once)),
             clock: DefaultClock::default(),
         }
@@ -69,8 +72,9 @@ pub async fn limit(State(door): State<Arc<Door>>, request: Request, next: Next) 
     let caller = match request.extensions().get::<Member>() {
         Some(member) => Caller::Member(member.id),
         None => {
-            let from = request.extensions().get::<ConnectInfo<SocketAddr>>();
-            Caller::Address(from.map_or(IpAddr::from([0, 0, 0, 0]), |from| from.0.ip()))
+            let connected = request.extensions().get::<ConnectInfo<SocketAddr>>();
+            let connected = connected.map_or(IpAddr::from([0, 0, 0, 0]), |from| from.0.ip());
+            Caller::Address(door.limits.proxies.origin(connected, request.headers()))
         }
     };
     if let Err(problem) = door.limits.admit(&caller) {

@@ -4,13 +4,12 @@
 //! gets what it missed. Everybody who is connected shares one reading of the stream; who catches up reads
 //! on their own, up to where the stream was when they came.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::HeaderMap;
-use axum::response::sse::{Event, KeepAlive, Sse};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
+use axum::response::sse::Event;
 use futures_util::{Stream, StreamExt, stream};
 use maru_schemas::ids::MemberId;
 use maru_streams::nats::Nats;
@@ -18,8 +17,10 @@ use maru_streams::tail::{self, Passing, TailError};
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
-use crate::door::{Counted, Door};
+use crate::door::Door;
 use crate::problem::{BAD_REQUEST, Problem, UNAVAILABLE};
+use crate::sse;
+use crate::who::Member;
 
 /// How many events a slow reader may fall behind before it is sent away to come back with its place.
 const BACKLOG: usize = 1024;
@@ -70,8 +71,8 @@ impl Live {
 /// The live stream of a member.
 ///
 /// # Errors
-/// When `Last-Event-ID` is not a sequence, or the stream cannot be read.
-pub async fn stream(door: &Arc<Door>, member: MemberId, headers: &HeaderMap) -> Result<Response, Problem> {
+/// When `Last-Event-ID` is not a sequence, the stream cannot be read, or too many are open.
+pub async fn stream(door: &Arc<Door>, who: Member, headers: &HeaderMap) -> Result<Response, Problem> {
     let last = match headers.get("last-event-id") {
         Some(value) => Some(
             value
@@ -111,23 +112,9 @@ pub async fn stream(door: &Arc<Door>, member: MemberId, headers: &HeaderMap) -> 
     };
     let events = events
         .take_while(|event| std::future::ready(event.is_some()))
-        .filter_map(move |event| std::future::ready(event.and_then(|event| told(member, &event))));
-    let stopped = door.stop.clone().cancelled_owned();
-    let open = Counted::new(metrics::gauge!("maru_http_live_streams", "route" => "/v1/live"));
-    let stream = stream::once(std::future::ready(hello))
-        .chain(events)
-        .take_until(stopped)
-        .map(move |event| {
-            let _ = &open;
-            Ok::<_, Infallible>(event)
-        });
-    let mut response = Sse::new(stream)
-        .keep_alive(KeepAlive::new().interval(Duration::from_secs(15)))
-        .into_response();
-    response
-        .headers_mut()
-        .insert("x-accel-buffering", axum::http::HeaderValue::from_static("no"));
-    Ok(response)
+        .filter_map(move |event| std::future::ready(event.and_then(|event| told(who.id, &event))));
+    let events = stream::once(std::future::ready(hello)).chain(events);
+    sse::tell(door, who, "/v1/live", events)
 }
 
 /// Ends for who falls behind: they come back with their place.

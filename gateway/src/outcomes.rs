@@ -149,10 +149,11 @@ impl Wait {
 impl Drop for Wait {
     fn drop(&mut self) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        // This receiver still counts; the last one takes the entry with it.
+        // Given up under the lock, so that of two that end at the same moment one is the last, and takes the entry along.
+        self.told = watch::channel(None).1;
         if waiting
             .get(&self.command)
-            .is_some_and(|told| told.receiver_count() <= 1)
+            .is_some_and(|told| told.receiver_count() == 0)
         {
             waiting.remove(&self.command);
         }

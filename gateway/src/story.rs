@@ -8,22 +8,23 @@
 mod news;
 
 use std::collections::VecDeque;
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::{HeaderMap, HeaderValue};
-use axum::response::sse::{Event, KeepAlive, Sse};
-use axum::response::{IntoResponse, Response};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use axum::response::sse::Event;
 use futures_util::stream::{self, BoxStream, StreamExt};
 use maru_schemas::books::{Book, CONTEXT, Refusal, Status, WorkStatus};
-use maru_schemas::ids::{BookId, JobId, MemberId};
+use maru_schemas::ids::{BookId, JobId};
 use maru_schemas::refusal::Refusal as _;
 use serde_json::json;
 
 use self::news::{Place, Word, news};
-use crate::door::{Counted, Door};
+use crate::door::Door;
 use crate::problem::{BAD_REQUEST, NO_STORY, Problem};
+use crate::sse;
+use crate::who::Member;
 
 /// How often it looks if nobody says that the text has grown.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -44,11 +45,11 @@ pub async fn characters(door: &Door, id: BookId) -> Result<Option<usize>, Proble
 /// The story of a book as it is written, for its author and nobody else.
 ///
 /// # Errors
-/// When it is somebody else's book, nobody asked for a story, or `Last-Event-ID` is none of ours.
-pub async fn follow(door: &Arc<Door>, member: MemberId, id: BookId, headers: &HeaderMap) -> Result<Response, Problem> {
+/// When it is somebody else's book, nobody asked for a story, `Last-Event-ID` is none of ours, or too many are open.
+pub async fn follow(door: &Arc<Door>, who: Member, id: BookId, headers: &HeaderMap) -> Result<Response, Problem> {
     let book: Option<(u64, Book)> = door.store.state(CONTEXT, id).await?;
     let (_, book) = book.ok_or(Refusal::NoSuchBook.entry())?;
-    if book.author != Some(member) {
+    if book.author != Some(who.id) {
         let refusal = match book.status {
             Status::Published => Refusal::NotYours,
             Status::Draft | Status::Withdrawn => Refusal::NoSuchBook,
@@ -84,21 +85,8 @@ pub async fn follow(door: &Arc<Door>, member: MemberId, id: BookId, headers: &He
         let (word, place) = reader.next().await?;
         Some((word.event(place), reader))
     });
-    let open = Counted::new(metrics::gauge!("maru_http_live_streams", "route" => "/v1/books/{book}/story"));
-    let stream = stream::once(std::future::ready(hello))
-        .chain(words)
-        .take_until(door.stop.clone().cancelled_owned())
-        .map(move |event| {
-            let _ = &open;
-            Ok::<_, Infallible>(event)
-        });
-    let mut response = Sse::new(stream)
-        .keep_alive(KeepAlive::new().interval(Duration::from_secs(15)))
-        .into_response();
-    response
-        .headers_mut()
-        .insert("x-accel-buffering", HeaderValue::from_static("no"));
-    Ok(response)
+    let events = stream::once(std::future::ready(hello)).chain(words);
+    sse::tell(door, who, "/v1/books/{book}/story", events)
 }
 
 /// Somebody who reads along.

@@ -113,6 +113,8 @@ pub struct Member {
     pub id: MemberId,
     /// What they may do.
     pub role: Role,
+    /// Until when their token says so, in seconds since 1970.
+    pub until: i64,
 }
 
 impl Member {
@@ -146,6 +148,7 @@ pub async fn identify(State(door): State<Arc<Door>>, mut request: Request, next:
             Some(Member {
                 id: claims.sub,
                 role: claims.roles.first().copied()?,
+                until: claims.exp,
             })
         });
     if let Some(member) = member {

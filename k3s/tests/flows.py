@@ -3,9 +3,21 @@ through, and nothing else."""
 
 import re
 
-from world import matches
+from world import Pod, matches
 
 EVERYWHERE = [{}]
+# A pod that others make in our namespace: cert-manager's, which shows by HTTP-01 that a name is ours.
+SOLVER = Pod(
+    owner={"kind": "Pod", "metadata": {"name": "acme-solver"}},
+    labels={"acme.cert-manager.io/http01-solver": "true"},
+    spec={"containers": [{"name": "acmesolver", "ports": [{"name": "http", "containerPort": 8089}]}]},
+)
+# The namespace of a collector that operators keep themselves; components/traces.
+COLLECTOR = ("tracing", 4317)
+
+
+def everybody(world):
+    return [*world.pods(), SOLVER]
 
 
 def policies(world, pod, direction):
@@ -40,7 +52,7 @@ def lets(rules, direction, other, port):
 
 def allowed(world):
     """Which of our pods can reach which, at which of their ports."""
-    all_pods = list(world.pods())
+    all_pods = everybody(world)
     found = set()
     for source in all_pods:
         out = policies(world, source, "Egress")
@@ -69,7 +81,7 @@ def name_of(peer):
 def strangers(world):
     """What may come from and go to others, as (pod, direction, whom, port)."""
     found = set()
-    for pod in world.pods():
+    for pod in everybody(world):
         for direction in ("Ingress", "Egress"):
             for rule in policies(world, pod, direction) or []:
                 for peer in peers(rule, direction):
@@ -97,14 +109,23 @@ def named(world):
 
 
 def expected_strangers(world):
-    found = set()
-    for pod in world.pods():
+    found = {(SOLVER.name, "Ingress", "kube-system/traefik", SOLVER.ports()["http"])}
+    for pod in everybody(world):
         found |= {(pod.name, "Egress", "kube-system/kube-dns", 53)}
         containers = pod.containers()
+        for container in containers:
+            values = " ".join(str(one.get("value", "")) for one in container.get("env", []))
+            # Another namespace's Service.
+            for where, port in re.findall(r"://[a-z0-9-]+\.([a-z0-9-]+)\.svc:(\d+)", values):
+                found.add((pod.name, "Egress", where, int(port)))
+        if pod.labels.get("app.kubernetes.io/name") in ("maru-gateway", "maru-workers"):
+            found.add((pod.name, "Egress", *COLLECTOR))
         if any(one.get("secretRef", {}).get("name") == "maru-ai" for c in containers for one in c.get("envFrom", [])):
             found.add((pod.name, "Egress", "internet", 443))
         if "metrics" in pod.ports():
             found.add((pod.name, "Ingress", "monitoring/prometheus", pod.ports()["metrics"]))
+        if pod.labels.get("app.kubernetes.io/component") == "database":
+            found.add((pod.name, "Ingress", "monitoring/prometheus", pod.ports()["http"]))
         if pod.name == "nats":
             found.add((pod.name, "Ingress", "keda/keda-operator", pod.ports()["monitor"]))
     for ingress in world.of("Ingress"):
@@ -129,7 +150,8 @@ def flows_are_let_through_and_nothing_else(world):
         yield f"{pod} lacks {direction} with {whom} at {port}"
     for pod, direction, whom, port in sorted(found - expected, key=str):
         yield f"{pod} has {direction} with {whom} at {port}, which nothing asks for"
-    for whom in {one[2].split("/")[0] for one in found if one[2] not in ("internet",)} - {"kube-system"}:
+    kept = {"kube-system", COLLECTOR[0]}
+    for whom in {one[2].split("/")[0] for one in found if one[2] not in ("internet",)} - kept:
         if whom not in world.facts.charts:
             yield f"the namespace {whom} is none that platform/ installs into"
 

@@ -22,8 +22,19 @@ def setting(world, pod, name, value):
     next(one for one in first(world, pod)["env"] if one["name"] == name)["value"] = value
 
 
+def reset(world, pod, name, value):
+    one = next(one for one in first(world, pod)["env"] if one["name"] == name)
+    one.pop("valueFrom")
+    one["value"] = value
+
+
 def unset(world, pod, name):
     first(world, pod)["env"] = [one for one in first(world, pod)["env"] if one["name"] != name]
+
+
+def config(world, key):
+    """The data of the ConfigMap that has a key."""
+    return next(one["data"] for one in world.of("ConfigMap") if key in one["data"])
 
 
 def spec(world, kind, name):
@@ -31,8 +42,8 @@ def spec(world, kind, name):
 
 
 def note(world, text):
-    conf = next(one for one in world.of("ConfigMap") if "nats.conf" in one["data"])
-    conf["data"]["nats.conf"] = text(conf["data"]["nats.conf"])
+    conf = config(world, "nats.conf")
+    conf["nats.conf"] = text(conf["nats.conf"])
 
 
 def drop(world, kind, name):
@@ -48,9 +59,13 @@ def alert_rule(world, name, alert):
     return next(one for group in groups for one in group["rules"] if one.get("alert") == alert)
 
 
-def chart(world, name, before, after):
+def traefik(world, before, after):
+    chart(world, "traefik", before, after, kind="HelmChartConfig")
+
+
+def chart(world, name, before, after, kind="HelmChart"):
     """Changes the values of a chart."""
-    one = spec(world, "HelmChart", name)
+    one = spec(world, kind, name)
     if before not in one["valuesContent"]:
         raise ValueError(f"the chart {name} does not say {before}, where a fault was to be planted")
     one.update(valuesContent=one["valuesContent"].replace(before, after))
@@ -93,7 +108,22 @@ FAULTS = {
             "mounts Secret keys",
         ),
         ("base", lambda w: drop(w, "PersistentVolumeClaim", "backup"), "mounts the claim backup"),
-        ("base", lambda w: drop(w, *next(k for k in w.index if k[0] == "ConfigMap")), "ConfigMap nats"),
+        (
+            "base",
+            lambda w: drop(w, *next(k for k in w.index if k[0] == "ConfigMap" and k[1].startswith("nats-"))),
+            "ConfigMap nats",
+        ),
+        ("base", lambda w: config(w, "MARU_STREAM_REPLICAS").pop("MARU_STREAM_REPLICAS"), "ConfigMap streams"),
+        (
+            "base",
+            lambda w: first(w, "gateway")["env"][4]["valueFrom"]["secretKeyRef"].pop("optional"),
+            "Secret maru-admin need not be there",
+        ),
+        (
+            "base",
+            lambda w: first(w, "gateway")["env"][5]["valueFrom"]["secretKeyRef"].update(optional=True),
+            "Secret maru-nats must be there",
+        ),
         ("base", lambda w: pod_of(w, "money").spec["volumes"].clear(), "the volume tmp"),
     ],
     rules.ways_in_are_whole: [
@@ -148,8 +178,38 @@ FAULTS = {
             "nobody is told of the database surrealdb-books",
         ),
     ],
+    rules.everybody_knows_the_same_streams: [
+        ("base", lambda w: unset(w, "contexts", "MARU_STREAM_REPLICAS"), "contexts has MARU_STREAM_REPLICAS not"),
+        (
+            "ha",
+            lambda w: next(one for one in first(w, "restore")["env"] if one["name"] == "MARU_STREAM_REPLICAS")[
+                "valueFrom"
+            ]["configMapKeyRef"].update(name="streams-of-old"),
+            "several places",
+        ),
+        ("base", lambda w: reset(w, "gateway", "MARU_STREAM_MAX_BYTES", "1073741824"), "gateway has MARU_STREAM_MAX"),
+    ],
+    rules.nats_server_is_set_as_maru_up_sets_it: [
+        ("base", lambda w: note(w, lambda text: text.replace("max_payload: 8MB", "")), "that of `maru up` of 8MB"),
+        ("ha", lambda w: note(w, lambda text: text.replace("8MB", "1MB")), "takes messages of 1MB"),
+        ("ha", lambda w: note(w, lambda text: text.replace("interval: always", "interval: 1s")), "write through"),
+        ("base", lambda w: first(w, "surrealdb")["args"].append("rocksdb:///data/db"), "surrealdb does not write"),
+    ],
     rules.metrics_are_scraped: [
-        ("ha", lambda w: spec(w, "PodMonitor", "maru").pop("jobLabel"), "does not begin with maru"),
+        ("ha", lambda w: spec(w, "PodMonitor", "maru").pop("jobLabel"), "the job of contexts is ''"),
+        ("ha", lambda w: drop(w, "PodMonitor", "databases"), "nobody scrapes surrealdb"),
+        (
+            "ha+database-per-context",
+            lambda w: spec(w, "PodMonitor", "databases")["selector"].update(
+                matchLabels={"app.kubernetes.io/name": "surrealdb"}
+            ),
+            "nobody scrapes surrealdb-books",
+        ),
+        (
+            "ha",
+            lambda w: pod_of(w, "surrealdb").labels.update({"app.kubernetes.io/name": "maru-database"}),
+            "the job of surrealdb is 'maru-database'",
+        ),
         (
             "ha",
             lambda w: spec(w, "PodMonitor", "maru")["selector"]["matchExpressions"][0]["values"].remove("maru-workers"),
@@ -179,6 +239,10 @@ FAULTS = {
         ),
         ("base", lambda w: first(w, "flows").pop("startupProbe"), "no startupProbe"),
         ("base", lambda w: first(w, "flows")["startupProbe"]["httpGet"].update(port="api"), "port that is not there"),
+    ],
+    pods.an_outage_is_waited_out: [
+        ("base", lambda w: first(w, "money")["startupProbe"].update(failureThreshold=60), "money is killed after 120"),
+        ("base", lambda w: spec(w, "Deployment", "gateway").update(progressDeadlineSeconds=900), "gateway is stuck"),
     ],
     pods.there_is_time_to_leave: [
         ("base", lambda w: pod_of(w, "money").spec.update(terminationGracePeriodSeconds=20), "money may need"),
@@ -225,6 +289,7 @@ FAULTS = {
         ),
         ("ha", lambda w: spec(w, "ScaledObject", "write-story")["triggers"].pop(), "late-write_story"),
         ("ha", lambda w: spec(w, "ScaledObject", "flows").update(minReplicaCount=0), "scales from 0"),
+        ("ha", lambda w: spec(w, "ScaledObject", "flows")["fallback"].pop("behavior"), "flows takes pods away"),
         (
             "ha",
             lambda w: spec(w, "ScaledObject", "flows")["triggers"][0]["metadata"].update(
@@ -241,6 +306,11 @@ FAULTS = {
             "in the step gate",
         ),
         ("base", lambda w: spec(w, "Job", "restore").update(suspend=False), "restore a backup"),
+        (
+            "base",
+            lambda w: w.get("StatefulSet", "nats")["metadata"]["labels"].update({"maru/step": "roll"}),
+            "does not stop it",
+        ),
     ],
     pods.images_are_pinned: [
         ("single", lambda w: first(w, "nats").update(image="nats:latest"), "whichever"),
@@ -248,14 +318,14 @@ FAULTS = {
         ("single", lambda w: first(w, "flows").update(imagePullPolicy="Always"), "imported image"),
     ],
     rules.the_streams_fit: [
-        ("base", lambda w: setting(w, "gate", "MARU_STREAM_MAX_BYTES", str(4 << 30)), "five streams do not fit"),
-        ("base", lambda w: setting(w, "gate", "MARU_STREAM_REPLICAS", "3"), "gate makes 3 copies of each stream on 1"),
         (
-            "ha",
-            lambda w: setting(w, "restore", "MARU_STREAM_REPLICAS", "1"),
-            "restore makes 1 copies of each stream on 3",
+            "base",
+            lambda w: config(w, "MARU_STREAM_MAX_BYTES").update(MARU_STREAM_MAX_BYTES=str(4 << 30)),
+            "five streams of 4294967296 do not fit",
         ),
-        ("base", lambda w: note(w, lambda text: text.replace("16GiB", "19GiB")), "a volume of"),
+        ("base", lambda w: config(w, "MARU_STREAM_REPLICAS").update(MARU_STREAM_REPLICAS="3"), "3 copies"),
+        ("ha", lambda w: config(w, "MARU_STREAM_REPLICAS").update(MARU_STREAM_REPLICAS="1"), "on 3 servers"),
+        ("base", lambda w: note(w, lambda text: text.replace("16GiB", "19GiB")), "or that not into"),
         ("ha", lambda w: pod_of(w, "nats").spec.pop("topologySpreadConstraints"), "on one machine"),
     ],
     rules.a_backup_can_be_healed: [
@@ -344,6 +414,21 @@ FAULTS = {
         ),
         ("ha", lambda w: drop(w, "NetworkPolicy", "among-nats"), "nats is not let through to nats:6222"),
         (
+            "single",
+            lambda w: drop(w, "NetworkPolicy", "from-traefik-to-acme-solver"),
+            "acme-solver lacks Ingress with kube-system/traefik at 8089",
+        ),
+        (
+            "single",
+            lambda w: policy(w, "from-prometheus-to-surrealdb").update(podSelector={}),
+            "nats has Ingress with monitoring/prometheus at 8000",
+        ),
+        (
+            "ha+traces",
+            lambda w: setting(w, "views", "OTEL_EXPORTER_OTLP_ENDPOINT", "http://tempo.observability.svc:4317"),
+            "views lacks Egress with observability at 4317",
+        ),
+        (
             "base+autoscaling",
             lambda w: w.objects.append(
                 {
@@ -362,6 +447,10 @@ FAULTS = {
     rules.charts_are_pinned_and_their_values_yaml: [
         ("platform", lambda w: spec(w, "HelmChart", "keda").pop("version"), "newest"),
         ("platform", lambda w: spec(w, "HelmChartConfig", "traefik").update(valuesContent="a: [b"), "traefik"),
+    ],
+    rules.every_machine_lets_people_in: [
+        ("platform", lambda w: traefik(w, "kind: DaemonSet", "replicas: 3"), "a machine without Traefik"),
+        ("platform", lambda w: traefik(w, "Policy: Local", "Policy: Cluster"), "by the machine's address"),
     ],
 }
 

@@ -2,7 +2,7 @@
 
 import re
 
-from world import nats_conf
+from world import K3S, nats_conf
 
 
 def probes_ask_the_process_alone(world):
@@ -24,6 +24,20 @@ def probes_ask_the_process_alone(world):
             # The API's /readyz asks nats-server and the database too.
             if ready.get("port") == "api" and ready["path"] == "/readyz":
                 yield f"{pod.name} leaves its Service, as all others do, when a shared part is away"
+
+
+def an_outage_is_waited_out(world):
+    """Who starts while nats-server or the database is away waits, and is not started again and again. A rollout is
+    not waited for like that: it counts as stuck before k3s/deploy has lost its patience."""
+    patience = 60 * int(re.search(r'"\$deployment" --timeout (\d+)m', (K3S / "deploy").read_text())[1])
+    for pod in world.maru():
+        if pod.kind == "Deployment":
+            probe = pod.spec["containers"][0].get("startupProbe", {})
+            waits = probe.get("periodSeconds", 10) * probe.get("failureThreshold", 3)
+            if waits < 86400:
+                yield f"{pod.name} is killed after {waits} s without the servers"
+            if pod.owner["spec"].get("progressDeadlineSeconds", 600) >= patience:
+                yield f"{pod.name} is stuck for longer than k3s/deploy waits before anybody says so"
 
 
 def there_is_time_to_leave(world):
@@ -107,6 +121,7 @@ def images_are_pinned(world):
 
 RULES = [
     probes_ask_the_process_alone,
+    an_outage_is_waited_out,
     there_is_time_to_leave,
     a_rollout_takes_nothing_away,
     pods_are_restricted,

@@ -5,7 +5,7 @@ import re
 
 import yaml
 
-from world import K3S, NAMESPACE, NotUnderstood, matches, nats_conf, only
+from world import K3S, NAMESPACE, ROOT, NotUnderstood, matches, nats_conf, only, settings
 
 
 def objects_are_there_once_and_in_the_namespace(world):
@@ -44,9 +44,13 @@ def selectors_mean_what_they_select(world):
 
 
 def what_is_referred_to_is_there(world):
-    def secret(who, name, key):
-        if key not in world.facts.outside.get(name, {}):
+    def secret(who, name, key, optional=False):
+        listed = world.facts.outside.get(name, {})
+        if key not in listed:
             yield f"{who} wants {key or 'all'} of Secret {name}, which docs/operating/k3s.md does not list"
+        elif listed[key] == optional:
+            must = "must" if listed[key] else "need not"
+            yield f"Secret {name} {must} be there by docs/operating/k3s.md, and {who} sees it otherwise"
 
     def config(who, name, key):
         there = world.get("ConfigMap", name)
@@ -58,9 +62,10 @@ def what_is_referred_to_is_there(world):
             for variable in container.get("env", []):
                 source = variable.get("valueFrom", {})
                 if "secretKeyRef" in source:
-                    yield from secret(pod.name, source["secretKeyRef"]["name"], source["secretKeyRef"]["key"])
-                # k3s/restore makes this one.
-                if "configMapKeyRef" in source and pod.name != "restore":
+                    one = source["secretKeyRef"]
+                    yield from secret(pod.name, one["name"], one["key"], one.get("optional", False))
+                # k3s/restore makes the one of its own name.
+                if source.get("configMapKeyRef", {"name": "restore"})["name"] != "restore":
                     yield from config(pod.name, source["configMapKeyRef"]["name"], source["configMapKeyRef"]["key"])
             for source in container.get("envFrom", []):
                 if source.get("secretRef", {}).get("name") not in world.facts.outside:
@@ -131,6 +136,10 @@ def every_lane_runs_in_one_deployment(world):
         yield f"{homes[name][0]} runs {name}, which the binary does not know"
 
 
+# What the commands that an operator runs in a pod are to know; what the pod itself does has no use for it.
+OF_OPERATORS = {"MARU_STREAM_MAX_BYTES", "MARU_STREAM_REPLICAS"}
+
+
 def the_binary_understands_what_it_is_told(world):
     for pod in world.maru():
         for container in pod.containers():
@@ -142,7 +151,7 @@ def the_binary_understands_what_it_is_told(world):
                 continue
             values = {one["name"]: str(one.get("value", "")) for one in container.get("env", [])}
             used = set(re.findall(r"\$\((\w+)\)", " ".join([*args, *values.values()])))
-            for name in values.keys() - known - used:
+            for name in values.keys() - known - used - OF_OPERATORS:
                 yield f"{pod.name} sets {name}, which `maru {args[0]}` does not read"
             earlier = set()
             for name, value in values.items():
@@ -178,12 +187,18 @@ def everybody_knows_the_same_databases(world):
             yield f"nobody is told of the database {name}"
 
 
+# Shows JSON and no metrics; gateway and workers tell of it.
+NOT_SCRAPED = {"nats"}
+
+
 def metrics_are_scraped(world):
+    """Of everything that stays, by whatever port it tells; and the alerts know Maru, and nothing else, by its job."""
     monitors = [one["spec"] for one in world.of("PodMonitor") if "namespaceSelector" not in one["spec"]]
     for pod in world.pods() if monitors else []:
-        if "metrics" in pod.ports() and not any(
+        told_at = {"metrics" if pod.is_maru else name for name in pod.ports()}
+        if pod.kind in ("Deployment", "StatefulSet") and pod.name not in NOT_SCRAPED and not any(
             matches(monitor["selector"], pod.labels)
-            and any(end["port"] == "metrics" and end["path"] == "/metrics" for end in monitor["podMetricsEndpoints"])
+            and any(end["port"] in told_at and end["path"] == "/metrics" for end in monitor["podMetricsEndpoints"])
             for monitor in monitors
         ):
             yield f"nobody scrapes {pod.name}"
@@ -191,8 +206,9 @@ def metrics_are_scraped(world):
         if not world.matched(monitor["selector"]):
             yield "a PodMonitor means no pod"
         for pod in world.matched(monitor["selector"]):
-            if not pod.labels.get(monitor.get("jobLabel"), "").startswith("maru"):
-                yield f"the job of {pod.name} does not begin with maru, by which the alerts know it"
+            job = pod.labels.get(monitor.get("jobLabel"), "")
+            if job.startswith("maru") != pod.is_maru:
+                yield f"the job of {pod.name} is {job!r}, and the alerts know Maru, and nothing else, by maru…"
 
 
 def scaling_follows_what_is_there(world):
@@ -203,6 +219,8 @@ def scaling_follows_what_is_there(world):
         low = spec.get("minReplicaCount", spec.get("minReplicas"))
         if not 1 <= low < spec.get("maxReplicaCount", spec.get("maxReplicas")):
             yield f"{name} scales from {low}"
+        if one["kind"] == "ScaledObject" and spec.get("fallback", {}).get("behavior") != "currentReplicasIfHigher":
+            yield f"{name} takes pods away when nats-server cannot be asked"
         if not world.get("Deployment", target) or target in scaled:
             yield f"{name} scales {target}, which is not there or is scaled twice"
         elif "replicas" in world.get("Deployment", target)["spec"]:
@@ -225,16 +243,58 @@ def scaling_follows_what_is_there(world):
                 yield f"{pod.name} is scaled by what {place} says"
 
 
+# What is rolled with the rest and runs nothing.
+BESIDE = {"Service", "Ingress", "Middleware", "TLSOption"}
+
+
 def each_object_is_applied_in_its_step(world):
-    """k3s/deploy applies what has no step first, then the gate, then what is rolled."""
+    """k3s/deploy applies what has no step first, then the gate, then what is rolled; and k3s/restore stops that."""
     wanted = {"Deployment": "roll", "CronJob": "roll", "HorizontalPodAutoscaler": "roll", "ScaledObject": "roll"}
     for one in world.objects:
         name, step = one["metadata"]["name"], one["metadata"].get("labels", {}).get("maru/step")
         expected = {"gate": "gate", "restore": "restore"}.get(name) if one["kind"] == "Job" else wanted.get(one["kind"])
         if (expected and step != expected) or step not in (None, "gate", "roll", "restore"):
             yield f"{one['kind']} {name} is applied in the step {step}"
+        if one["metadata"].get("labels", {}).get("maru/step") == "roll" and one["kind"] not in wanted.keys() | BESIDE:
+            yield f"{one['kind']} {name} is rolled, and k3s/restore does not stop it"
     if world.get("Job", "restore")["spec"].get("suspend") is not True:
         yield "a plain apply would restore a backup"
+
+
+def everybody_knows_the_same_streams(world):
+    """One place says how large they are and how many copies there are, to all who make them or look at them."""
+    told = {}
+    for pod in world.maru():
+        for container in pod.containers():
+            args = container["args"]
+            # A backup brings its sizes itself.
+            wanted = {"MARU_STREAM_REPLICAS"} if args[0] == "restore" else OF_OPERATORS
+            if args[0] == "backup":
+                continue
+            for name in wanted:
+                one = next((one for one in container.get("env", []) if one["name"] == name), {})
+                source = one.get("valueFrom", {}).get("configMapKeyRef", {})
+                told.setdefault(source.get("name"), set()).add(pod.name)
+                if source.get("key") != name:
+                    yield f"{pod.name} has {name} not from the one place"
+    if len(told) > 1:
+        yield f"there are several places that say how large the streams are: {told}"
+
+
+def nats_server_is_set_as_maru_up_sets_it(world):
+    """What is accepted by one is accepted by all, and written through by all."""
+    ours, conf = (ROOT / "streams" / "src" / "server.rs").read_text(), nats_conf(world)
+    wanted = re.search(r"max_payload: (\w+)", ours)[1]
+    told = re.search(r"^max_payload: (\w+)$", conf, re.M)
+    if not told or told[1] != wanted:
+        yield f"nats-server takes messages of {told and told[1]}, and that of `maru up` of {wanted}"
+    if not re.search(r"^\s*sync_interval: always$", conf, re.M):
+        yield "nats-server does not write through"
+    # Nobody can ask SurrealDB for this; Maru believes it.
+    for pod in world.pods():
+        for arg in pod.spec["containers"][0].get("args", []):
+            if arg.startswith(("rocksdb:", "surrealkv:")) and not arg.endswith("?sync=every"):
+                yield f"{pod.name} does not write through: {arg}"
 
 
 def the_streams_fit(world):
@@ -244,15 +304,15 @@ def the_streams_fit(world):
     store = int(number) * sizes[unit]
     claim = server["volumeClaimTemplates"][0]["spec"]["resources"]["requests"]["storage"]
     volume = int(claim[:-2]) * sizes[claim[-2:]]
-    for pod in world.maru():
-        for container in pod.containers():
-            env = {one["name"]: one.get("value") for one in container.get("env", [])}
-            # COMMANDS, JOBS, EVENTS, DEAD and the images reserve as much each; SCHEDULES takes what it needs.
-            if 5 * int(env.get("MARU_STREAM_MAX_BYTES", 0)) > store or store > 0.85 * volume:
-                yield f"{pod.name}: five streams do not fit into {store}, or that not into a volume of {volume}"
-            copies, servers = int(env.get("MARU_STREAM_REPLICAS", 0)), server["replicas"]
-            if copies and (copies > servers or (servers >= 3 and copies != 3)):
-                yield f"{pod.name} makes {copies} copies of each stream on {servers} servers"
+    # What everybody else is told is the same.
+    gate = next(pod for pod in world.maru() if pod.name == "gate")
+    told = settings(world, gate.spec["containers"][0])
+    # COMMANDS, JOBS, EVENTS, DEAD and the images reserve as much each; SCHEDULES takes what it needs.
+    if 5 * int(told["MARU_STREAM_MAX_BYTES"]) > store or store > 0.85 * volume:
+        yield f"five streams of {told['MARU_STREAM_MAX_BYTES']} do not fit into {store}, or that not into {volume}"
+    copies, servers = int(told["MARU_STREAM_REPLICAS"]), server["replicas"]
+    if copies > servers or (servers >= 3 and copies != 3):
+        yield f"there are {copies} copies of each stream on {servers} servers"
     if server["replicas"] > 1 and not any(
         one["whenUnsatisfiable"] == "DoNotSchedule"
         for one in server["template"]["spec"].get("topologySpreadConstraints", [])
@@ -292,7 +352,16 @@ def charts_are_pinned_and_their_values_yaml(world):
             yield f"{one['metadata']['name']}: whichever version is the newest"
 
 
-OF_PLATFORM = [charts_are_pinned_and_their_values_yaml]
+def every_machine_lets_people_in(world):
+    """Of platform/ alone."""
+    told = yaml.safe_load(world.get("HelmChartConfig", "traefik")["spec"]["valuesContent"])
+    if told["service"]["spec"].get("externalTrafficPolicy") != "Local":
+        yield "people are known by the machine's address and not by theirs"
+    if told["deployment"].get("kind") != "DaemonSet":
+        yield "a machine without Traefik answers nobody"
+
+
+OF_PLATFORM = [charts_are_pinned_and_their_values_yaml, every_machine_lets_people_in]
 RULES = [
     objects_are_there_once_and_in_the_namespace,
     selectors_mean_what_they_select,
@@ -301,6 +370,8 @@ RULES = [
     every_lane_runs_in_one_deployment,
     the_binary_understands_what_it_is_told,
     everybody_knows_the_same_databases,
+    everybody_knows_the_same_streams,
+    nats_server_is_set_as_maru_up_sets_it,
     metrics_are_scraped,
     scaling_follows_what_is_there,
     each_object_is_applied_in_its_step,

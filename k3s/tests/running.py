@@ -4,6 +4,7 @@ backup and restore. Only addresses, folders and the database's engine are replac
 
 import contextlib
 import copy
+import functools
 import json
 import os
 import re
@@ -16,7 +17,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from world import ROOT, Fault, World, nats_conf
+from world import ROOT, Fault, World, nats_conf, settings
 
 NATS = ROOT / ".maru" / "bin" / "nats-server"
 
@@ -71,14 +72,14 @@ def plain(secret, key):
     return subprocess.run(["base64", "-d"], input=secret[key].encode(), capture_output=True, check=True).stdout.decode()
 
 
-def environment(container, made, replace):
+def environment(world, container, made, replace):
     """The variables of a container, as kubelet would set them, with what is elsewhere here replaced."""
-    values = {}
+    values, told = {}, settings(world, container)
     for one in container.get("env", []):
         source = one.get("valueFrom", {}).get("secretKeyRef")
         if source and source["key"] not in made.get(source["name"], {}):
             continue
-        value = plain(made[source["name"]], source["key"]) if source else str(one.get("value", ""))
+        value = plain(made[source["name"]], source["key"]) if source else str(told[one["name"]] or "")
         for name, known in values.items():
             value = value.replace(f"$({name})", known)
         for old, new in replace.items():
@@ -115,7 +116,7 @@ def nats(world, made, scratch, count):
             for was, name in [("4222", "client"), ("8222", "monitor"), ("6222", "cluster")]:
                 text = text.replace(f'"0.0.0.0:{was}"', f'"127.0.0.1:{one[name]}"')
             (own / "nats.conf").write_text(text)
-            env = {**environment(container, made, routes), "POD_NAME": f"nats-{i}"}
+            env = {**environment(world, container, made, routes), "POD_NAME": f"nats-{i}"}
             started = process(own.name, scratch, [NATS, "--config", own / "nats.conf"], env=env)
             servers.append(stack.enter_context(started))
         for one, server in zip(ports, servers, strict=True):
@@ -129,12 +130,12 @@ def writes_through(places):
         raise Fault("nats-server does not write through")
 
 
-def run(program, container, made, here):
+def run(program, world, container, made, here):
     """What a Job's container does, to its end."""
     args = container["args"]
     for old, new in here.items():
         args = [arg.replace(old, new) for arg in args]
-    env = environment(container, made, here)
+    env = environment(world, container, made, here)
     done = subprocess.run([program, *args], env=env, capture_output=True, text=True, timeout=120, check=False)
     if done.returncode != 0:
         raise Fault(f"{' '.join(args)}: {done.stdout}{done.stderr}")
@@ -145,10 +146,10 @@ def gate(program, world, made, here):
     """The gate's commands, in their order. What the server lacks before them, and afterwards."""
     check, apply = pod(world, "gate").containers()
     plan = {**apply, "args": ["streams", "plan"]}
-    before = run(program, plan, made, here)
-    run(program, check, made, here)
-    run(program, apply, made, here)
-    after = run(program, plan, made, here)
+    before = run(program, world, plan, made, here)
+    run(program, world, check, made, here)
+    run(program, world, apply, made, here)
+    after = run(program, world, plan, made, here)
     if "nothing to change" not in after:
         raise Fault(f"after the gate the streams still differ: {after}")
     return set(re.findall(r"^\+ consumer (\w+)/([\w-]+)$", before, re.M))
@@ -170,12 +171,15 @@ def keda_finds(world, places):
 def surrealdb(program, world, made, scratch):
     """The database with its flags, empty; its port."""
     container, (port,) = pod(world, "surrealdb").spec["containers"][0], free(1)
-    env = environment(container, made, {"0.0.0.0:8000": f"127.0.0.1:{port}"})
+    env = environment(world, container, made, {"0.0.0.0:8000": f"127.0.0.1:{port}"})
     # The same server's library, which has another engine; `surreal` is the name by which it is called.
     folder = f"surrealkv://{tempfile.mkdtemp(dir=scratch)}?sync=every"
     args = [folder if arg == "rocksdb:///data/db?sync=every" else arg for arg in container["args"]]
     with process("surrealdb", scratch, ["surreal", *args], executable=program, env=env) as server:
         answers("surrealdb", container, {"http": port}, server)
+        # What Prometheus is told, which has no password.
+        if b"surrealdb_process_memory_bytes" not in get(f"http://127.0.0.1:{port}/metrics")[1]:
+            raise Fault("SurrealDB has no metrics for somebody without a password")
         yield port
 
 
@@ -193,7 +197,7 @@ def parts(program, world, made, here, scratch):
         started = []
         for one, port in zip(ours, metrics, strict=True):
             container = one.spec["containers"][0]
-            env = environment(container, made, {**here, "0.0.0.0:9090": f"127.0.0.1:{port}"})
+            env = environment(world, container, made, {**here, "0.0.0.0:9090": f"127.0.0.1:{port}"})
             running = process(one.name, scratch, [program, *container["args"]], env=env)
             started.append((one.name, container, {"api": api, "metrics": port}, stack.enter_context(running)))
         for one in started:
@@ -205,17 +209,21 @@ def parts(program, world, made, here, scratch):
         story = subprocess.run(tell, capture_output=True, text=True, timeout=120, check=False)
         if story.returncode != 0:
             raise Fault(f"first-book.sh: {story.stdout[-600:]}{story.stderr}")
-        run(program, pod(world, "backup").spec["containers"][0], made, here)
-        must_fault("a restore into the midst of it", lambda: restore(program, world, made, here))
+        run(program, world, pod(world, "backup").spec["containers"][0], made, here)
+        for how in ([], ["--check"], ["--check", "--database-only"]):
+            into_it = functools.partial(restore, program, world, made, here, *how)
+            must_fault(f"a restore into the midst of it {how}", into_it)
     for name, _, _, one in started:
         if one.returncode != 0:
             raise Fault(f"{name} did not leave by itself: {one.returncode}")
 
 
-def restore(program, world, made, here):
-    """The Job `restore`, with the folder that was backed up last."""
+def restore(program, world, made, here, *how):
+    """The Job `restore`, with the folder that was backed up last, and with what k3s/restore adds."""
     (folder,) = [one.name for one in Path(here["/backup"]).iterdir() if one.is_dir()]
-    run(program, pod(world, "restore").spec["containers"][0], made, {**here, "$(FOLDER)": folder})
+    container = pod(world, "restore").spec["containers"][0]
+    does = {**container, "args": [*container["args"], *how]}
+    run(program, world, does, made, {**here, "$(FOLDER)": folder})
 
 
 def must_fault(what, run):
@@ -230,7 +238,7 @@ def must_fault(what, run):
 def everything(program, base, ha, made):
     """The consumers that the binary makes. Raises a Fault if anything does not run."""
     forgetful = World("planted", copy.deepcopy(base.objects), None)
-    for one in forgetful.of("ConfigMap"):
+    for one in (one for one in forgetful.of("ConfigMap") if "nats.conf" in one["data"]):
         one["data"]["nats.conf"] = one["data"]["nats.conf"].replace("sync_interval: always", "")
     strange = World("planted", copy.deepcopy(ha.objects), None)
     strange.of("ScaledObject")[0]["spec"]["triggers"][0]["metadata"]["consumer"] = "cmd-nobody"
@@ -256,8 +264,16 @@ def everything(program, base, ha, made):
             must_fault("a consumer that is not there", lambda: keda_finds(strange, places))
             parts(program, base, made, here(places, database), scratch)
         # From one server to three, the way that the page for operators has it.
-        with nats(ha, made, scratch, 3) as places, surrealdb(program, ha, made, scratch) as database:
+        with nats(ha, made, scratch, 3) as places:
             writes_through(places)
-            restore(program, ha, made, here(places, database))
-            gate(program, ha, made, here(places, database))
+            with surrealdb(program, ha, made, scratch) as database:
+                restore(program, ha, made, here(places, database), "--check")
+                restore(program, ha, made, here(places, database))
+                gate(program, ha, made, here(places, database))
+            # The database's disk is lost, and the streams are not.
+            with surrealdb(program, ha, made, scratch) as database:
+                into_it = functools.partial(restore, program, ha, made, here(places, database))
+                must_fault("streams that are there", lambda: into_it("--check"))
+                into_it("--check", "--database-only")
+                into_it("--database-only")
         return consumers

@@ -1,5 +1,5 @@
 """The scripts of k3s/, run with a kubectl that asks no cluster: which Secrets come out, what is applied in which
-order, and that nothing is rolled out when the gate is shut."""
+order, that nothing is rolled out when the gate is shut, and that nothing is taken away before a backup is looked at."""
 
 import base64
 import os
@@ -15,26 +15,34 @@ from world import K3S, Fault
 # Writes down what it is asked; says what a cluster would say to the rest.
 STAND_IN = """#!/bin/sh
 echo "$*" >> "{log}"
+# A Job that only looks may end otherwise than one that does it.
+ended() {{ if grep -q -e '- --check$' "{job}" 2> /dev/null; then echo "{check}"; else echo "{end}"; fi; }}
 case "$*" in
   kustomize*) cat "{rendered}" ;;
   *"get namespace"*) exit 0 ;;
   *"get secret"*) exit 1 ;;
   *"create secret"*) "{real}" "$@" --dry-run=client -o yaml >> "{made}" && echo --- >> "{made}" ;;
   *"create configmap"*) exec "{real}" "$@" ;;
-  *"jsonpath={{.status.conditions"*) echo "{end}" ;;
-  *"--for condition=complete"*) [ "{end}" = Complete ] ;;
+  *"apply -f - -l maru/step=restore"*)
+    cat > "{job}" && echo "restore:" $(grep -A4 '^ *- restore$' "{job}") >> "{log}" ;;
+  *"jsonpath={{.status.conditions"*) ended ;;
+  *"--for condition=complete"*) [ "$(ended)" = Complete ] ;;
+  *"--for create"*) {defined} ;;
   *"get deployment"*) echo deployment/gateway ;;
   *"get statefulset -l"*) echo statefulset/surrealdb-books ;;
+  *"get statefulset/nats statefulset/surrealdb "*) printf '%s' "{there}" ;;
   *"get statefulset/nats"*) echo "{servers}" ;;
 esac
 """
+THERE = "statefulset.apps/nats\nstatefulset.apps/surrealdb\n"
 
 
-def told(scratch, script, *args, rendered="", end="Complete", servers=""):
+def told(scratch, script, *args, rendered="", **answers):
     """How a script ended, and what it asked of kubectl, line by line."""
     folder = Path(tempfile.mkdtemp(prefix=script, dir=scratch))
     log, made, program = folder / "log", folder / "made.yaml", folder / "kubectl"
-    values = {"log": log, "made": made, "end": end, "servers": servers, "rendered": rendered}
+    values = {"log": log, "made": made, "job": folder / "job.yaml", "rendered": rendered}
+    values |= {"end": "Complete", "check": "Complete", "servers": "", "there": "", "defined": "true", **answers}
     program.write_text(STAND_IN.format(real=shutil.which("kubectl"), **values))
     program.chmod(0o755)
     env = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}
@@ -90,21 +98,40 @@ def deploy_and_restore(text, scratch):
     if done.returncode != 0:
         raise Fault(f"deploy does not deploy again: {done.stderr}")
 
-    done, asked, _ = told(scratch, "restore", overlay, "2026-01-31", rendered=rendered)
-    order = [
-        next((i for i, line in enumerate(asked) if mark in line), -1)
-        for mark in (
-            "delete cronjob,deployment --all",
-            "delete pod",
-            "folder=2026-01-31",
-            "maru/step=restore",
-            '"suspend":false',
-            "maru/step=roll",
-        )
-    ]
-    if done.returncode != 0 or -1 in order or order != sorted(order):
-        raise Fault(f"restore does {asked}: {done.stderr}")
+    done, asked, _ = told(scratch, "deploy", overlay, rendered=rendered, defined="false")
+    waits = "crd/middlewares.traefik.io" in done.stderr
+    if done.returncode == 0 or any("apply" in line for line in asked) or not waits:
+        raise Fault(f"deploy does not wait for what others define: {asked}: {done.stderr}")
+    restore(overlay, rendered, scratch)
 
-    done, asked, _ = told(scratch, "restore", overlay, "2026-01-31", rendered=rendered, end="Failed")
-    if done.returncode == 0 or any("step=roll" in line for line in asked):
+
+def restore(overlay, rendered, scratch):
+    stop = ["delete hpa -l maru/step=roll", "delete cronjob,deployment -l maru/step=roll", "delete pod -l"]
+    bring_up = ["!maru/step", "statefulset/nats", "statefulset/surrealdb", "statefulset/surrealdb-books"]
+
+    def run(*how):
+        told = " - ".join(["restore: - restore", *how, "--from"])
+        return ["folder=2026-01-31", "delete job/restore", told, '"suspend":false']
+
+    for how in ([], ["--database-only"]):
+        # Servers that are there are asked before anything is stopped; where one is not, there is nothing to ask.
+        for there, first in [(THERE, run("--check", *how)), ("", [])]:
+            done, asked, _ = told(scratch, "restore", *how, overlay, "2026-01-31", rendered=rendered, there=there)
+            at, marks = 0, [*first, *stop, *bring_up, *run(*how), "maru/step=roll"]
+            for mark in marks:
+                at = next((i + 1 for i, line in enumerate(asked) if i >= at and mark in line), None)
+                if done.returncode != 0 or at is None:
+                    raise Fault(f"restore does not come to {mark!r}: {asked}: {done.stderr}")
+            if any("--all" in line for line in asked):
+                raise Fault(f"restore takes away what is not Maru's: {asked}")
+
+    done, asked, _ = told(scratch, "restore", overlay, "2026-01-31", rendered=rendered, there=THERE, check="Failed")
+    taken = [line for line in asked if "delete" in line and "job/restore" not in line]
+    if done.returncode == 0 or taken or "nothing was changed" not in done.stderr:
+        raise Fault(f"something stands in the way, and restore does {asked}: {done.stderr}")
+
+    done, asked, _ = told(scratch, "restore", overlay, "2026-01-31", rendered=rendered, there=THERE, end="Failed")
+    if done.returncode == 0 or any("step=roll" in line and "delete" not in line for line in asked):
         raise Fault("restore deploys although nothing was restored")
+    if f"k3s/deploy {overlay}" not in done.stderr:
+        raise Fault(f"restore does not say how Maru comes back: {done.stderr}")

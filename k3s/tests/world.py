@@ -111,6 +111,16 @@ def only(container):
     return args[args.index("--only") + 1].split(",") if "--only" in args else []
 
 
+def settings(world, container):
+    """What a container is told that stands in the manifests: its variables, and of a ConfigMap what is in it."""
+    found = {}
+    for one in container.get("env", []):
+        source = one.get("valueFrom", {}).get("configMapKeyRef")
+        there = source and world.get("ConfigMap", source["name"])
+        found[one["name"]] = there["data"].get(source["key"]) if there else one.get("value")
+    return found
+
+
 def nats_conf(world):
     pod = next(pod for pod in world.pods() if pod.name == "nats")
     name = next(volume["configMap"]["name"] for volume in pod.spec["volumes"] if volume["name"] == "config")
@@ -148,15 +158,16 @@ def objects(text):
 
 def renderings(scratch):
     """Name and text of everything that can be applied: the base, the overlays, platform, each component alone on
-    the base, databases for contexts on `ha`, and the carrier."""
+    the base, databases for contexts and traces on `ha`, what a plain `kubectl apply -k k3s/` takes, and the carrier."""
     yield "carrier", (K3S / "carrier.yaml").read_text()
+    yield "plain", render(K3S)
     for folder in [K3S / "base", *sorted((K3S / "overlays").iterdir()), K3S / "platform"]:
         yield folder.name, render(folder)
     for component in sorted((K3S / "components").iterdir()):
         yield f"base+{component.name}", render(together(scratch, K3S / "base", component))
-    # It has pods that the policies must let through.
-    divided = K3S / "components" / "database-per-context"
-    yield f"ha+{divided.name}", render(together(scratch, K3S / "overlays" / "ha", divided))
+    # The policies must let their pods through.
+    for name in ("database-per-context", "traces"):
+        yield f"ha+{name}", render(together(scratch, K3S / "overlays" / "ha", K3S / "components" / name))
 
 
 def together(scratch, folder, component):

@@ -96,18 +96,23 @@ def documented_queries():
                     yield place(path), line
 
 
+def commands_of(path):
+    """Every `maru …` command of a page, in blocks and in the text; also those that run in a pod."""
+    text = path.read_text()
+    blocks = [block.replace("\\\n", " ") for block in fences(text, "sh")]
+    lines = [re.sub(r"^.* -- /maru ", "maru ", line) for block in blocks for line in block.splitlines()]
+    spoken = re.findall(r"`(maru [^`]+)`", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))
+    for line in [*lines, *spoken]:
+        command = line.split("#")[0].strip()
+        if command.startswith("maru "):
+            yield " ".join(command.split())
+
+
 def documented_commands():
-    """Every `maru …` command of the runbooks, of README.md and of docs/operating, in blocks and in the text; also
-    those that run in a pod."""
+    """Those of the runbooks, of README.md and of docs/operating."""
     for path in PAGES:
-        text = path.read_text()
-        blocks = [block.replace("\\\n", " ") for block in fences(text, "sh")]
-        lines = [re.sub(r"^.* -- /maru ", "maru ", line) for block in blocks for line in block.splitlines()]
-        spoken = re.findall(r"`(maru [^`]+)`", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))
-        for line in [*lines, *spoken]:
-            command = line.split("#")[0].strip()
-            if command.startswith("maru "):
-                yield place(path), " ".join(command.split())
+        for command in commands_of(path):
+            yield place(path), command
 
 
 def free_port():

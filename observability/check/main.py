@@ -1,13 +1,15 @@
-"""Runs the checks and prints what they complain of: main.py static|quick|live|all [MARU]."""
+"""Runs the checks and prints what they complain of: main.py static|quick|live|all|causes [MARU [ALERT…]]."""
 
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import causes
 import chat
 import live
 import planted
+import practised
 import static
 
 
@@ -23,7 +25,7 @@ def main():
     part, *rest = sys.argv[1:]
     checks = []
     if part in ("static", "quick", "all"):
-        checks += [(check.__name__.replace("_", " "), check) for check in static.QUICK]
+        checks += [(check.__name__.replace("_", " "), check) for check in [*static.QUICK, *practised.CHECKS]]
     if part in ("static", "all"):
         # The slow ones first; they wait more than they work.
         slow = [("promtool", static.promtool), ("planted faults are found", planted.check)]
@@ -32,6 +34,8 @@ def main():
         found = sum(pool.map(lambda check: told(*check), checks))
     if part in ("live", "all"):
         found += told("on a running Maru", lambda: live.check(Path(rest[0])))
+    if part == "causes":
+        found += told("the alarm drill", lambda: causes.check(Path(rest[0]), rest[1:]))
     if found:
         sys.exit(f"{found} complaints about observability/")
 

@@ -27,6 +27,8 @@ FAULTS = [
     ("alertmanager/alertmanager.yml", 'severity="critical"', 'severity="urgent"', "goes to later, not to now"),
     ("alertmanager/alertmanager.yml", "receiver: watchdog", "receiver: later", "goes to later, not to watchdog"),
     ("alertmanager/alertmanager.yml", "DiskFull", "DiscFull", "there is no such alert"),
+    ("check/uncaused.py", '"VersionsMixed"', '"VersionMixed"', "nothing causes VersionsMixed"),
+    ("runbooks/LanePaused.md", "maru lanes resume NAME", "maru lanes go-on NAME", "LanePaused.md does not say `maru"),
     ("README.md", "| reviews | 99.90 |", "| reviews | 99.50 |", "reviews has promised 0.995"),
     ("README.md", "| `maru_lane_deaf` |", "| `maru_lane_dead` |", "no row for maru_lane_deaf"),
     ("README.md", "| `maru_ticks_total` | counter |", "| `maru_ticks_total` | gauge |", "is a counter, not a gauge"),

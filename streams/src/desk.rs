@@ -8,15 +8,15 @@
 //! Whoever has the database and the workers answers; the command line and the door only ask. So both say
 //! the same, an embedded database is never opened twice, and nothing is written two times over. Questions
 //! and answers are JSON. They are core NATS messages, which nobody keeps: a question whose asker is gone is
-//! answered to nobody, and asking again is always right.
+//! given up, and asking again is always right.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::HeaderMap;
+use async_nats::{HeaderMap, Request, RequestErrorKind};
+use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
-use futures_util::{FutureExt, StreamExt};
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -29,6 +29,10 @@ const WORD_EVERY: Duration = Duration::from_secs(2);
 const SILENCE: Duration = Duration::from_secs(10);
 
 const SAYS: &str = "maru-desk";
+/// What an answer's own header takes at the most.
+const HEADER: usize = 256;
+const TOO_LARGE: &str = "it is done, but the answer is larger than nats-server takes in one message: ask about less at a \
+                         time (one lane, one reason, a limit)";
 
 /// Why a question has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -176,22 +180,47 @@ async fn answer(desk: Desk, nats: Nats, question: async_nats::Message) {
         })
         .await
     };
-    let mut working = std::pin::pin!(working.fuse());
-    let mut ticks = tokio::time::interval(WORD_EVERY);
-    let outcome = loop {
-        tokio::select! {
-            biased;
-            outcome = &mut working => break outcome,
-            _ = ticks.tick() => {
-                let word = words.borrow_and_update().to_string();
-                say("progress", word.into_bytes()).await;
-            }
-        }
+    let outcome = tokio::select! {
+        biased;
+        outcome = working => outcome,
+        // Waiting for a view to be built, say, may take for ever, and each try would leave one more who waits.
+        () = nobody_listens(&nats, &to, &mut words) => return,
     };
     match outcome {
-        Ok(answer) => say("answer", answer.to_string().into_bytes()).await,
+        Ok(answer) => {
+            let answer = answer.to_string().into_bytes();
+            if answer.len() + HEADER > nats.client().server_info().max_payload {
+                return say(
+                    DeskError::Failed(String::new()).kind(),
+                    TOO_LARGE.to_owned().into_bytes(),
+                )
+                .await;
+            }
+            say("answer", answer).await;
+        }
         Err(DeskError::Unknown(name)) => say("unknown", name.into_bytes()).await,
         Err(error) => say(error.kind(), error.to_string().into_bytes()).await,
+    }
+}
+
+/// Passes words of progress on, until the server says that nobody listens to them any more.
+async fn nobody_listens(nats: &Nats, to: &async_nats::Subject, words: &mut watch::Receiver<Value>) {
+    let mut unheard = 0;
+    // Said twice: another server of a cluster may hear of the one who asks a moment after it has heard the question.
+    while unheard < 2 {
+        let mut headers = HeaderMap::new();
+        headers.insert(SAYS, "progress");
+        let word = words.borrow_and_update().to_string();
+        let request = Request::new()
+            .headers(headers)
+            .payload(word.into())
+            .timeout(Some(WORD_EVERY));
+        // Nobody answers a word of progress; that it was heard shows in the silence.
+        match nats.client().send_request(to.clone(), request).await {
+            Err(error) if error.kind() == RequestErrorKind::NoResponders => unheard += 1,
+            _ => unheard = 0,
+        }
+        tokio::time::sleep(WORD_EVERY / 4).await;
     }
 }
 

@@ -9,10 +9,12 @@
 //! a database that has lost something can be healed from COMMANDS. Acknowledgements are not durable, so the
 //! inbox keeps its rows for longer than the stream keeps the commands (see [`crate::retention`]).
 //!
+//! Events are kept for ever. Views are built from the first one on, and refuse a gap: what is gone from the beginning could
+//! never be read again, not by a rebuild and not by the healing after a crash, which has views begin anew.
+//!
 //! The letters in DEAD are not its business: they stay until people have decided about them, and then
 //! [`Letters::purge_closed`](crate::letters::Letters::purge_closed) takes them away.
 
-use maru_schemas::views::VIEWS;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -23,36 +25,18 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::intention::Clock;
 use crate::nats::Nats;
-use crate::store::Store;
-use crate::topology::{COMMANDS, Consumer, EVENTS, JOBS, Reads, SCHEDULES, TopologyError};
-use crate::views;
+use crate::topology::{COMMANDS, Consumer, JOBS, SCHEDULES, TopologyError};
 
-/// For how long streams keep what is settled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Keep {
-    /// Commands, jobs and what was due.
-    pub horizon: Duration,
-    /// Events; for ever, if not said. Views can be built again only from what is there.
-    pub events: Option<Duration>,
-}
-
-impl Default for Keep {
-    fn default() -> Self {
-        Self {
-            horizon: Duration::from_secs(24 * 3600),
-            events: None,
-        }
-    }
-}
+/// For how long streams keep what is settled, if nobody says otherwise.
+pub const HORIZON: Duration = Duration::from_secs(24 * 3600);
 
 /// Keeps the streams small.
 #[derive(Clone)]
 pub struct Janitor {
     nats: Nats,
-    store: Store,
     clock: Clock,
     consumers: Vec<Consumer>,
-    keep: Keep,
+    horizon: Duration,
 }
 
 /// How far a consumer has come.
@@ -93,13 +77,12 @@ fn overlap(one: &str, other: &str) -> bool {
 impl Janitor {
     /// A janitor for the streams that these consumers read.
     #[must_use]
-    pub const fn new(nats: Nats, store: Store, clock: Clock, consumers: Vec<Consumer>, keep: Keep) -> Self {
+    pub const fn new(nats: Nats, clock: Clock, consumers: Vec<Consumer>, horizon: Duration) -> Self {
         Self {
             nats,
-            store,
             clock,
             consumers,
-            keep,
+            horizon,
         }
     }
 
@@ -110,15 +93,12 @@ impl Janitor {
     pub async fn sweep(&self) -> Result<u64, TopologyError> {
         let mut purged = 0;
         for stream in [COMMANDS, JOBS, SCHEDULES] {
-            purged += self.stream(stream, self.keep.horizon).await?;
-        }
-        if let Some(keep) = self.keep.events {
-            purged += self.stream(EVENTS, keep).await?;
+            purged += self.stream(stream).await?;
         }
         Ok(purged)
     }
 
-    async fn stream(&self, name: &'static str, keep: Duration) -> Result<u64, TopologyError> {
+    async fn stream(&self, name: &'static str) -> Result<u64, TopologyError> {
         let failed = |why: &dyn std::fmt::Display| TopologyError::new(format!("keep {name} small"), why);
         let mut stream = self
             .nats
@@ -129,14 +109,14 @@ impl Janitor {
         // In this order: what comes in after this is behind everything that is asked for now.
         let last = stream.info().await.map_err(|error| failed(&error))?.state.last_sequence;
         let there: Vec<Info> = stream.consumers().try_collect().await.map_err(|error| failed(&error))?;
-        let age = SignedDuration::try_from(keep).unwrap_or(SignedDuration::MAX);
+        let age = SignedDuration::try_from(self.horizon).unwrap_or(SignedDuration::MAX);
         let Ok(before) = self.clock.now().checked_sub(age) else {
             return Ok(0);
         };
         let first_new = first_since(&stream, before).await.map_err(|error| failed(&error))?;
         let mut purged = 0;
         for filter in self.filters(name) {
-            let floors = self.floors(name, &filter, &there).await?;
+            let floors = self.floors(name, &filter, &there);
             let keep_from = how_far(last, &floors, first_new);
             if keep_from <= 1 {
                 continue;
@@ -157,26 +137,14 @@ impl Janitor {
         Ok(purged)
     }
 
-    /// What is purged on its own. Events are one: everybody hears some of them.
+    /// What is purged on its own.
     fn filters(&self, stream: &str) -> BTreeSet<String> {
-        if stream == EVENTS {
-            return BTreeSet::from(["evt.>".to_owned()]);
-        }
         let ours = self.consumers.iter().filter(|consumer| consumer.stream == stream);
         ours.flat_map(|consumer| consumer.filters.iter().cloned()).collect()
     }
 
-    async fn mark(&self, view: &'static str) -> Result<Option<Floor>, TopologyError> {
-        let mark = views::mark(&self.store, view).await;
-        let mark = mark.map_err(|error| TopologyError::new("ask how far a view has read", &error))?;
-        Ok(mark.map(|settled| Floor {
-            settled,
-            is_idle: false,
-        }))
-    }
-
     /// Of everybody who hears some of it: our own consumers, and whoever else is on the server.
-    async fn floors(&self, stream: &str, filter: &str, there: &[Info]) -> Result<Vec<Option<Floor>>, TopologyError> {
+    fn floors(&self, stream: &str, filter: &str, there: &[Info]) -> Vec<Option<Floor>> {
         let hears = |filters: &[String]| filters.is_empty() || filters.iter().any(|own| overlap(own, filter));
         let mut floors = Vec::new();
         for ours in self
@@ -184,17 +152,7 @@ impl Janitor {
             .iter()
             .filter(|ours| ours.stream == stream && hears(&ours.filters))
         {
-            floors.push(match ours.reads {
-                Reads::Settling { .. } => there.iter().find(|info| info.name == ours.name).map(floor),
-                Reads::ByMark => {
-                    let name = ours.name.trim_start_matches("view-");
-                    match VIEWS.into_iter().find(|view| *view == name) {
-                        Some(view) => self.mark(view).await?,
-                        // Nobody knows how far it is, so nothing goes.
-                        None => None,
-                    }
-                }
-            });
+            floors.push(there.iter().find(|info| info.name == ours.name).map(floor));
         }
         let others = there.iter().filter(|info| {
             info.config.durable_name.is_some() && !self.consumers.iter().any(|ours| ours.name == info.name)
@@ -206,7 +164,7 @@ impl Janitor {
                 floors.push(Some(floor(info)));
             }
         }
-        Ok(floors)
+        floors
     }
 }
 

@@ -23,6 +23,10 @@ use crate::store::{Key, Part, Store, StoreError, Tx, range, retry};
 pub const TTL: Duration = Duration::from_secs(15);
 /// How often a holder says that it is there, and how often others ask whether it still is.
 const RENEW_EVERY: Duration = Duration::from_secs(5);
+/// How long the database may take for it, and how soon it is asked again: three times before the lease is over.
+const RENEW_WITHIN: Duration = Duration::from_secs(2);
+const RENEW_AGAIN: Duration = Duration::from_secs(1);
+const _: () = assert!(RENEW_EVERY.as_secs() + 3 * (RENEW_WITHIN.as_secs() + RENEW_AGAIN.as_secs()) < TTL.as_secs());
 
 /// The beginning of a transaction that only the holder may commit: bind `lease` to
 /// [`Lease::fence`]. Whoever takes the lease at the same moment collides with it.
@@ -267,11 +271,16 @@ fn is_fresh(heard: &Mutex<Instant>) -> bool {
 
 /// Renews until it is no longer ours.
 async fn keep(leases: &Leases, fence: &Fence, heard: &Mutex<Instant>) {
+    let mut wait = RENEW_EVERY;
     while is_fresh(heard) {
-        tokio::time::sleep(RENEW_EVERY).await;
+        tokio::time::sleep(wait).await;
         let asked = Instant::now();
-        match tokio::time::timeout(RENEW_EVERY, leases.renew(fence)).await {
-            Ok(Ok(true)) => *heard.lock().unwrap_or_else(PoisonError::into_inner) = asked,
+        wait = RENEW_AGAIN;
+        match tokio::time::timeout(RENEW_WITHIN, leases.renew(fence)).await {
+            Ok(Ok(true)) => {
+                *heard.lock().unwrap_or_else(PoisonError::into_inner) = asked;
+                wait = RENEW_EVERY;
+            }
             Ok(Ok(false)) => return,
             Ok(Err(error)) => tracing::debug!(%error, "a lease was not renewed"),
             Err(_) => tracing::debug!("a lease was not renewed in time"),

@@ -144,9 +144,10 @@ async fn lists_come_in_pages_without_gaps_or_repeats() {
 
 #[tokio::test]
 async fn who_asks_too_often_is_told_when_to_come_again_and_nobody_else_is() {
-    let house = House::with(&[("MARU_REQUESTS_PER_SECOND", "5")]).await;
+    let proxies = ("MARU_TRUSTED_PROXIES", "192.0.2.0/24,127.0.0.1/32");
+    let house = House::with(&[("MARU_REQUESTS_PER_SECOND", "5"), proxies]).await;
     let (mina, juno) = (house.author("mina").await, house.reader("juno").await);
-    let replies = join_all((0..40).map(|_| mina.get("/v1/auth/me"))).await;
+    let replies = join_all((0..40).map(|_| mina.get("/v1/members/me"))).await;
     let (served, refused): (Vec<_>, Vec<_>) = replies.into_iter().partition(|reply| reply.status == 200);
     // Each gateway counts for itself.
     let doors = house.site.as_ref().map_or(1, |site| site.gateways.len());
@@ -161,16 +162,27 @@ async fn who_asks_too_often_is_told_when_to_come_again_and_nobody_else_is() {
         assert!((1..=5).contains(&wait), "{wait}");
     }
     // Others are served meanwhile, and whoever looks after the process too.
-    juno.get("/v1/auth/me").await.is(200);
+    juno.get("/v1/members/me").await.is(200);
     for _ in 0..30 {
         house.get("/livez").await.is(200);
     }
     eventually("mina is served again", async || {
-        (mina.get("/v1/auth/me").await.status == 200).then_some(())
+        (mina.get("/v1/members/me").await.status == 200).then_some(())
     })
     .await;
     let counted = house.metric("maru_http_refused_total", &["rate"]).await;
     assert!(counted >= refused.len() as f64, "{counted}");
+
+    // Strangers behind a proxy count for where they are, and not for the proxy.
+    let stranger = house.stranger();
+    let from = async |address: &'static str| {
+        let told = [("x-forwarded-for", address)];
+        let keys = stranger.send(Method::GET, "/.well-known/jwks.json", &told, None);
+        keys.await.status
+    };
+    let many = join_all((0..60).map(|_| from("198.51.100.1"))).await;
+    assert!(many.contains(&429), "{many:?}");
+    assert_eq!(from("198.51.100.2").await, 200);
 }
 
 #[tokio::test]

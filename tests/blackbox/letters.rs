@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -182,6 +183,39 @@ async fn a_story_that_was_given_up_is_written_when_an_administrator_replays_it()
         .await
         .refused_as(404, "NOT_THERE");
     house.settles().await;
+}
+
+#[tokio::test]
+async fn a_replay_of_many_is_as_slow_as_it_was_asked_to_be_and_is_not_waited_for_at_the_door() {
+    const MANY: u64 = 14;
+    let house = House::with(&[("MARU_ADMIN_PASSWORD", PASSWORD)]).await;
+    let admin = administrator(&house).await;
+    for n in 0..MANY {
+        sends_nonsense(&house, &format!("01900000-0000-7000-8000-{n:012}"));
+    }
+    let letters = "/v1/ops/dead-letters";
+    eventually("all are given up", async || {
+        let page = admin.get(letters).await;
+        (page.status == 200 && page.items().len() as u64 == MANY).then_some(())
+    })
+    .await;
+    let begun = Instant::now();
+    let order = json!({ "all": true, "perSecond": 1 });
+    let under_way = admin.post(&format!("{letters}/replay"), order).await.is(202);
+    let place = under_way.header("location").expect("where to ask").to_owned();
+    let replay = eventually("the replay is finished", async || {
+        let stands = admin.get(&place).await.is(200).json["replay"].take();
+        (!stands["finished"].is_null()).then_some(stands)
+    })
+    .await;
+    assert!(
+        begun.elapsed() >= Duration::from_secs(MANY - 1),
+        "{:?}",
+        begun.elapsed()
+    );
+    assert_eq!((&replay["of"], &replay["dead"]), (&json!(MANY), &json!(MANY)));
+    assert_eq!(admin.get(&format!("{letters}/replays")).await.is(200).items().len(), 1);
+    house.stop().await;
 }
 
 #[tokio::test]

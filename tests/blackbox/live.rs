@@ -2,10 +2,15 @@
 
 use std::time::Duration;
 
+use maru_gateway::keys::Keys;
+use maru_gateway::who::{Claims, TokenType};
+use maru_schemas::members::Role;
+use maru_streams::intention::Clock;
 use reqwest::Method;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
-use crate::house::House;
+use crate::house::{House, eventually};
 use crate::listening::{Listening, Passing};
 use crate::person::Person;
 
@@ -51,6 +56,52 @@ impl Listener {
 
 fn kinds(events: &[Event]) -> Vec<&str> {
     events.iter().map(|event| event.kind.as_str()).collect()
+}
+
+#[tokio::test]
+async fn a_live_stream_ends_with_its_token_and_nobody_has_too_many() {
+    let house = House::new().await;
+    let mina = house.author("mina").await;
+    let me = mina.get("/v1/members/me").await.is(200);
+    // As the door would sign it, but good for a moment only.
+    let keys = Keys::open(&house.data().join("keys")).expect("the house's keys");
+    let (id, now) = (
+        serde_json::from_value(me.json["memberId"].clone()).unwrap(),
+        Clock::system().now().as_second(),
+    );
+    let claims = Claims {
+        exp: now + 3,
+        ..Claims::new(id, Role::Author, TokenType::Access, now, Uuid::from_u128(1), None)
+    };
+    let Ok(token) = claims.sign(&keys) else {
+        panic!("it is signed")
+    };
+    let mut short = Listener::open(&house.stranger().with_token(&token), None).await;
+    assert_eq!(short.next().await, None);
+    mina.get("/v1/members/me").await.is(200);
+
+    // Each gateway counts for itself.
+    let doors = house.site.as_ref().map_or(1, |site| site.gateways.len());
+    let mut open = Vec::new();
+    let refused = loop {
+        let answer = mina.request(Method::GET, "/v1/live").send().await.expect("an answer");
+        if answer.status() != 200 {
+            break answer;
+        }
+        open.push(answer);
+        assert!(open.len() <= 16 * doors, "{} are open", open.len());
+    };
+    assert_eq!(refused.status(), 429);
+    assert!(refused.headers().contains_key("retry-after") && open.len() >= 16);
+    let juno = house.reader("juno").await;
+    Listener::open(&juno, None).await;
+    open.clear();
+    eventually("there is room again", async || {
+        let again = mina.request(Method::GET, "/v1/live").send().await.expect("an answer");
+        (again.status() == 200).then_some(())
+    })
+    .await;
+    house.ends_well().await;
 }
 
 #[tokio::test]
@@ -214,7 +265,7 @@ async fn events_hold_ids_and_no_words_and_everybody_who_listens_has_a_consumer_o
         "/v1/books",
         "/v1/me/library",
         "/v1/payments",
-        "/v1/auth/me",
+        "/v1/members/me",
         "/v1/me/books",
     ] {
         juno.get(path).await.is(200);

@@ -52,7 +52,7 @@ async fn who_signs_up_can_log_in_and_nobody_else_gets_the_name() {
     for wanted in ["HttpOnly", "Secure", "SameSite=Lax", "Path=/v1/auth"] {
         assert!(set.contains(wanted), "{wanted} is missing in {set}");
     }
-    let me = mina.get("/v1/auth/me").await.is(200);
+    let me = mina.get("/v1/members/me").await.is(200);
     assert_eq!(
         (me.str("username").as_str(), me.str("role").as_str()),
         ("Mina", "author")
@@ -144,6 +144,12 @@ async fn a_token_says_who_one_is_and_nothing_else_does() {
     assert_eq!(claims["roles"], json!(["author"]));
     let me = mina.get("/v1/members/me").await.is(200);
     assert_eq!(claims["sub"], me.json["memberId"]);
+    assert!(me.header("deprecation").is_none());
+    // NF-28: the address of before goes on answering, and says where to ask instead.
+    let old = mina.get("/v1/auth/me").await.is(200);
+    assert_eq!(old.json, me.json);
+    assert_eq!(old.header("deprecation"), Some("@1795910400"));
+    assert_eq!(old.header("link"), Some("</v1/members/me>; rel=\"successor-version\""));
     let keys = house.get("/.well-known/jwks.json").await.is(200);
     let key = &keys.json["keys"][0];
     assert_eq!(
@@ -204,7 +210,7 @@ async fn a_refresh_token_is_good_once_and_a_second_use_ends_its_family() {
     let first = cookie(&mina.log_in().await);
     let second = refresh(&mina, &first).await.is(200);
     let renewed = mina.with_token(&second.str("accessToken"));
-    assert_eq!(renewed.get("/v1/auth/me").await.is(200).str("username"), "mina");
+    assert_eq!(renewed.get("/v1/members/me").await.is(200).str("username"), "mina");
     let second = cookie(&second);
     assert_ne!(first, second);
     refresh(&mina, &first).await.refused_as(401, "REFRESH_REFUSED");

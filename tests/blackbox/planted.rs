@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use maru_gateway::keys::Keys;
+use maru_gateway::proxies::Proxies;
 use maru_gateway::{Door, Settings};
 use maru_streams::durability;
 use maru_streams::intention::Clock;
@@ -100,6 +101,7 @@ async fn runs(data: PathBuf, api: SocketAddr) {
     let durability = durability::read(&nats, Some(server.monitor()), &database.as_str().into()).await;
     let settings = Settings {
         requests_per_second: 100_000.try_into().expect("a number"),
+        proxies: Proxies::default(),
         requests_at_once: 1024,
         longest_wait: Duration::from_secs(900),
     };

@@ -131,7 +131,7 @@ class Person:
         await self.write("POST", "/v1/auth/signup", body, good={201})
         self.town.journal.people.append(self)
         await self.log_in()
-        self.id = (await self.ask("GET", "/v1/auth/me", good={200})).json["memberId"]
+        self.id = (await self.ask("GET", "/v1/members/me", good={200})).json["memberId"]
 
     async def log_in(self):
         body = {"username": self.name, "password": PASSWORD}

@@ -9,7 +9,7 @@ use maru_streams::contract::Context;
 use maru_streams::doctor::{Place, watch_disk};
 use maru_streams::effects::Effects;
 use maru_streams::intention::{Clock, Intend};
-use maru_streams::janitor::Keep;
+use maru_streams::janitor::HORIZON;
 use maru_streams::jobs::canary::{self, Canary, Way};
 use maru_streams::jobs::{Engine, Health, Lane, Policy, Running};
 use maru_streams::lanes::{Paces, watch};
@@ -78,7 +78,7 @@ pub struct House {
     jobs: Publisher,
     pub(crate) paces: Paces,
     pub(crate) place: Place,
-    keep: Keep,
+    horizon: Duration,
 }
 
 /// The names that `--only` takes, and what each stands for.
@@ -136,7 +136,7 @@ impl House {
         lanes.extend(jobs::all().map(|kind| kind.lane(tools.clone())));
         lanes.push(mover(jobs_out.clone()));
         Self {
-            keep: Keep::default(),
+            horizon: HORIZON,
             parts,
             outbox,
             lanes,
@@ -167,8 +167,8 @@ impl House {
 
     /// Says for how long streams keep what is settled.
     #[must_use]
-    pub const fn keep(mut self, keep: Keep) -> Self {
-        self.keep = keep;
+    pub const fn keeping(mut self, horizon: Duration) -> Self {
+        self.horizon = horizon;
         self
     }
 
@@ -179,7 +179,7 @@ impl House {
             store: self.parts.store.clone(),
             clock: self.parts.clock.clone(),
             consumers: self.consumers(),
-            keep: self.keep,
+            horizon: self.horizon,
         }
     }
 

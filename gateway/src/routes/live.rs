@@ -24,5 +24,5 @@ pub fn routes() -> OpenApiRouter<Arc<Door>> {
         body = String, content_type = "text/event-stream")))]
 /// What happens to my books, purchases and reviews, as it happens.
 async fn live(State(door): Here, member: Member, headers: HeaderMap) -> Result<Response, Problem> {
-    stream(&door, member.id, &headers).await
+    stream(&door, member, &headers).await
 }

@@ -26,6 +26,7 @@ use crate::accept::{Accepted, Wants, new_id};
 use crate::door::{Door, Here};
 use crate::password;
 use crate::problem::{NOT_SIGNED_IN, Problem, REFRESH_REFUSED, WRONG_CREDENTIALS};
+use crate::superseded::Superseded;
 use crate::valid::{Body, line};
 use crate::who::{ACCESS_SECONDS, Claims, Member, TokenType};
 
@@ -34,6 +35,7 @@ const COOKIE: &str = "refresh_token";
 pub(crate) const SHORTEST_PASSWORD: usize = 8;
 
 /// The context's addresses.
+#[expect(deprecated, reason = "an address that is old goes on working")]
 pub fn routes() -> OpenApiRouter<Arc<Door>> {
     OpenApiRouter::new()
         .routes(routes!(sign_up))
@@ -108,7 +110,7 @@ async fn sign_up(State(door): Here, wants: Wants, Body(asked): Body<SignUp>) -> 
     };
     let actor = maru_schemas::envelope::Actor::Anonymous;
     let taken = door.accept::<members::Members>(order, actor, account, &command).await?;
-    Ok(taken.respond(StatusCode::CREATED, Some("/v1/auth/me".to_owned())))
+    Ok(taken.respond(StatusCode::CREATED, Some("/v1/members/me".to_owned())))
 }
 
 /// Who wants in.
@@ -268,11 +270,20 @@ async fn me(door: &Door, member: Member) -> Result<Json<Me>, Problem> {
     }))
 }
 
+/// Two addresses said the same; since 2026-11-29 it is the one under which the member is.
+const AUTH_ME: Superseded = Superseded {
+    since: "@1795910400",
+    by: "</v1/members/me>; rel=\"successor-version\"",
+};
+
 #[utoipa::path(get, path = "/v1/auth/me", tag = "members", security(("bearer" = [])),
-    responses((status = 200, description = "Signed in, as this member.", body = Me)))]
-/// Check a login.
-async fn auth_me(State(door): Here, member: Member) -> Result<Json<Me>, Problem> {
-    me(&door, member).await
+    responses((status = 200, description = "Signed in, as this member.", body = Me,
+        headers(("Deprecation" = String, description = "Since when `/v1/members/me` is the address."),
+            ("Link" = String, description = "That address.")))))]
+/// Check a login. Ask `/v1/members/me` instead.
+#[deprecated]
+async fn auth_me(State(door): Here, member: Member) -> Result<(Superseded, Json<Me>), Problem> {
+    Ok((AUTH_ME, me(&door, member).await?))
 }
 
 #[utoipa::path(get, path = "/v1/members/me", tag = "members", security(("bearer" = [])),

@@ -32,7 +32,7 @@ use std::path::PathBuf;
 
 pub use self::database::{Database, answering, import};
 pub use self::manifest::{ApartPart, FileSum, Manifest, Standing, StreamPart};
-pub use self::put_back::{check, put_back, refuse_unless_empty};
+pub use self::put_back::{check, put_back, refuse_if_older, refuse_unless_empty};
 pub use self::server::DatabaseServer;
 pub use self::shelf::Shelf;
 pub use self::take::take;
@@ -98,6 +98,19 @@ pub enum BackupError {
         what: String,
         /// What to do.
         remedy: String,
+    },
+    /// The streams that lived on do not reach as far as the database that shall stand beside them.
+    #[error(
+        "the stream {stream} ends at {ours} here and at {theirs} in the backup, so these are not the streams that it was \
+         taken of, or they lost something too: restore all of it, without --database-only"
+    )]
+    Older {
+        /// Which.
+        stream: String,
+        /// The newest message that it holds.
+        ours: u64,
+        /// The newest message when the backup was taken.
+        theirs: u64,
     },
     /// Somebody else is at it.
     #[error("another backup is being taken into {}; wait for its end", .0.display())]

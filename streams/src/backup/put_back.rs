@@ -34,6 +34,26 @@ pub async fn refuse_unless_empty(nats: &Nats) -> Result<(), BackupError> {
     Ok(())
 }
 
+/// Whether the streams that are there are those of the backup, and have gone on since.
+///
+/// # Errors
+/// When one ends before it did in the backup, or the server cannot be asked.
+pub async fn refuse_if_older(nats: &Nats, manifest: &Manifest) -> Result<(), BackupError> {
+    for part in &manifest.streams {
+        let stream = nats.jetstream().get_stream(&part.name).await;
+        let stream = stream.map_err(|error| BackupError::stream(format!("read stream {}", part.name), &error))?;
+        let ours = stream.cached_info().state.last_sequence;
+        if ours < part.last_sequence {
+            return Err(BackupError::Older {
+                stream: part.name.clone(),
+                ours,
+                theirs: part.last_sequence,
+            });
+        }
+    }
+    Ok(())
+}
+
 /// Makes all streams with so many copies, and all consumers.
 ///
 /// # Errors

@@ -16,7 +16,7 @@ use super::files::Recorder;
 use super::manifest::{Standing, StreamPart};
 use super::{BackupError, Say, Word};
 use crate::nats::Nats;
-use crate::topology::{COMMANDS, DEAD, EVENTS, IMAGES, JOBS, SCHEDULES};
+use crate::topology::{COMMANDS, DEAD, EVENTS, JOBS, OBJECTS, SCHEDULES};
 
 /// The server gives up a snapshot that nobody takes after ten seconds; so long we wait for it.
 const SILENCE: Duration = Duration::from_secs(30);
@@ -28,7 +28,7 @@ const PIECE: usize = 128 << 10;
 /// Every stream, in the order in which it is to be read.
 pub(super) fn names() -> Vec<String> {
     let streams = [SCHEDULES, DEAD, EVENTS, JOBS, COMMANDS].map(str::to_owned);
-    streams.into_iter().chain([format!("OBJ_{IMAGES}")]).collect()
+    streams.into_iter().chain([OBJECTS.to_owned()]).collect()
 }
 
 /// Asks the server, and takes an answer with an error in it for one.

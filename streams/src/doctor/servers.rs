@@ -133,7 +133,7 @@ async fn streams(nats: &Nats) -> Vec<Finding> {
 async fn consumers_there(nats: &Nats, consumers: &[Consumer]) -> Finding {
     const WHAT: &str = "topology";
     // How large a stream may be is a setting that this process was not told.
-    let is_size = |change: &Change| matches!(change, Change::UpdateStream(..));
+    let is_size = |change: &Change| matches!(change, Change::UpdateStream(..) | Change::UpdateObjects(..));
     match topology::plan(nats, consumers, Size::default()).await {
         Ok(mut changes) => {
             changes.retain(|change| !is_size(change));

@@ -6,14 +6,14 @@ use std::time::Duration;
 use async_nats::HeaderMap;
 use async_nats::jetstream::context::GetStreamErrorKind;
 use async_nats::jetstream::message::StreamMessage;
-use async_nats::jetstream::stream::{DirectGetError, DirectGetErrorKind};
+use async_nats::jetstream::stream::{DirectGetError, DirectGetErrorKind, RawMessageErrorKind};
 use async_nats::jetstream::{self, consumer::pull};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use maru_schemas::envelope::{Envelope, EnvelopeError};
 
 use super::HealError;
-use crate::nats::{API_TIMEOUT, Nats};
+use crate::nats::{API_TIMEOUT, Nats, latest};
 
 /// The most messages of one answer.
 const BATCH: usize = 1024;
@@ -21,6 +21,9 @@ const BATCH: usize = 1024;
 const BATCH_BYTES: usize = 8 << 20;
 /// After this much silence the server is taken to be away.
 const SILENCE: Duration = Duration::from_secs(10);
+/// How often, and after what pause, a replica is asked again that lags behind the leader.
+const LAGS: u32 = 50;
+const LAG: Duration = Duration::from_millis(200);
 
 /// A message as the stream holds it.
 pub(super) struct Stored {
@@ -78,12 +81,11 @@ pub(super) async fn settled(nats: &Nats, stream: &str, lane: &str, last: u64) ->
     }
 }
 
-/// The newest message under a subject, which may have wildcards.
+/// The newest message under a subject, which may have wildcards, as the leader knows it: what is missing there is missing.
 pub(super) async fn newest(nats: &Nats, stream: &str, subject: String) -> Result<Option<Stored>, HealError> {
-    one(stream_of(nats, stream)
-        .await?
-        .direct_get_last_for_subject(subject)
-        .await)
+    let found = latest(nats, stream, &subject).await;
+    let found = found.map_err(|error| failed("look for a message")(&error))?;
+    Ok(found.map(|found| stored(found.sequence, found.subject.to_string(), &found.headers, found.payload)))
 }
 
 /// The first message under a subject after a sequence.
@@ -123,11 +125,35 @@ pub(super) fn walk(
             if after >= to {
                 return Ok(None);
             }
-            let mut window = window(&nats, stream, after + 1).await?;
+            let mut window = whole_window(&nats, stream, after + 1, to).await?;
             window.retain(|message| message.seq <= to);
             Ok(window.last().map(|last| last.seq).map(|last| (window, last)))
         }
     })
+}
+
+/// A window that is empty only if there is nothing up to `to`. Any replica may answer, and one that lags knows less than the
+/// leader, who told how far to go.
+async fn whole_window(nats: &Nats, stream: &'static str, from: u64, to: u64) -> Result<Vec<Stored>, HealError> {
+    for _ in 0..LAGS {
+        let window = window(nats, stream, from).await?;
+        if !window.is_empty() {
+            return Ok(window);
+        }
+        match stream_of(nats, stream)
+            .await?
+            .get_first_raw_message_by_subject(">", from)
+            .await
+        {
+            Ok(first) if first.sequence <= to => tokio::time::sleep(LAG).await,
+            Ok(_) => return Ok(Vec::new()),
+            Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => return Ok(Vec::new()),
+            Err(error) => return Err(failed(stream)(&error)),
+        }
+    }
+    Err(failed(stream)(&format!(
+        "a replica does not have what the leader has after {from}; try again later"
+    )))
 }
 
 async fn window(nats: &Nats, stream: &'static str, from: u64) -> Result<Vec<Stored>, HealError> {

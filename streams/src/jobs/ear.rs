@@ -1,6 +1,6 @@
-//! Whether a lane hears: looks at its consumer from time to time, and mends what is wrong with it.
+//! Whether a lane hears: looks at its consumers from time to time, and mends what is wrong with them.
 //!
-//! A lane is **deaf** when messages wait for it, it has room for them, and nothing is delivered. First it
+//! A lane is **deaf** when messages wait for it at one of them, it has room for them, and nothing is delivered. First it
 //! asks anew, then it makes its consumer anew, and if that does not help either, the process says that it
 //! is not well, so that whoever runs it starts it again. A consumer that somebody deleted is made anew at
 //! once, from where everything before was settled; what comes a second time meets the inbox.
@@ -13,10 +13,10 @@ use async_nats::jetstream::consumer::Info;
 use super::lane::Shared;
 use crate::letters::parked::drop_settled;
 use crate::store::{Key, Part, Store, StoreError, Tx, retry};
-use crate::topology::{self, EVENTS, TopologyError};
+use crate::topology::{self, Consumer, EVENTS, TopologyError};
 
 /// Looking more often costs the server more than it tells us.
-const LOOK_EVERY: Duration = Duration::from_secs(15);
+pub(super) const LOOK_EVERY: Duration = Duration::from_secs(15);
 
 /// What a look at the consumer says is to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,63 +78,67 @@ impl Ear {
 
 /// Looks after a lane's hearing until the lane is aborted.
 pub(super) async fn listen(shared: Arc<Shared>) {
-    let mut ear = Ear::default();
-    let own = &shared.sources[0];
-    let mut looks = tokio::time::interval(LOOK_EVERY);
+    let mut ears: Vec<Ear> = shared.sources.iter().map(|_| Ear::default()).collect();
+    let mut looks = tokio::time::interval(shared.look_every);
     loop {
         looks.tick().await;
-        let info = match topology::consumer_info(&shared.held.nats, own.stream, &own.name).await {
-            Ok(info) => info,
-            // While the server is away there is nothing to look at; a missing consumer is the puller's to find.
-            Err(error) => {
-                tracing::debug!(lane = %shared.name, %error, "the consumer cannot be looked at");
-                continue;
-            }
-        };
-        keep_floors(&shared, &info).await;
-        if own.stream == EVENTS
-            && let Err(error) = drop_settled(&shared.store, &shared.name, info.ack_floor.stream_sequence).await
-        {
-            tracing::debug!(lane = %shared.name, %error, "who waits without a reason could not be looked for");
-        }
-        let advice = ear.look(Look::at(&info, shared.held.free(0) > 0));
-        metrics::gauge!("maru_lane_deaf", "lane" => shared.name.clone()).set(f64::from(u8::from(ear.is_deaf())));
-        match advice {
-            Advice::Fine if ear.is_deaf() => {}
-            Advice::Fine => shared.health.well(&shared.name),
-            Advice::AskAnew => {
-                tracing::warn!(lane = %shared.name, "messages wait and none is delivered: asking anew");
-                shared.ask_anew[0].notify_one();
-            }
-            Advice::MakeAnew => {
-                tracing::error!(lane = %shared.name, "messages wait and none is delivered: making the consumer anew");
-                match make_anew(&shared, 0, true).await {
-                    Ok(()) => shared.ask_anew[0].notify_one(),
-                    Err(error) => tracing::error!(lane = %shared.name, %error, "the consumer could not be made anew"),
+        let mut is_well = true;
+        for (source, ear) in ears.iter_mut().enumerate() {
+            let Consumer { stream, name, .. } = &shared.sources[source];
+            match topology::consumer_info(&shared.held.nats, stream, name).await {
+                Ok(info) => {
+                    keep(&shared, source, &info).await;
+                    let advice = ear.look(Look::at(&info, shared.held.free(source) > 0));
+                    is_well &= advice != Advice::NotWell;
+                    follow(&shared, source, advice).await;
                 }
+                // While the server is away there is nothing to look at; a missing consumer is the puller's to find.
+                Err(error) => tracing::debug!(lane = %shared.name, %error, "the consumer cannot be looked at"),
             }
-            Advice::NotWell => {
-                tracing::error!(lane = %shared.name, "still deaf: this process should be started again");
-                shared.health.unwell(&shared.name, "deaf");
-            }
+        }
+        let is_deaf = ears.iter().any(Ear::is_deaf);
+        metrics::gauge!("maru_lane_deaf", "lane" => shared.name.clone()).set(f64::from(u8::from(is_deaf)));
+        if !is_well {
+            shared.health.unwell(&shared.name, "deaf");
+        } else if !is_deaf {
+            shared.health.well(&shared.name);
         }
     }
 }
 
-/// Notes up to where everything is settled, in each of the consumers.
-async fn keep_floors(shared: &Shared, own: &Info) {
-    for source in &shared.sources {
-        let floor = if source.name == own.name {
-            own.ack_floor.stream_sequence
-        } else {
-            match topology::consumer_info(&shared.held.nats, source.stream, &source.name).await {
-                Ok(info) => info.ack_floor.stream_sequence,
-                Err(_) => continue,
-            }
-        };
-        if let Err(error) = keep_floor(&shared.store, &source.name, floor).await {
-            tracing::warn!(consumer = source.name, %error, "how far it is settled could not be noted");
+async fn follow(shared: &Shared, source: usize, advice: Advice) {
+    let (lane, consumer) = (&shared.name, &shared.sources[source].name);
+    match advice {
+        Advice::Fine => {}
+        Advice::AskAnew => {
+            tracing::warn!(%lane, %consumer, "messages wait and none is delivered: asking anew");
+            shared.ask_anew[source].notify_one();
         }
+        Advice::MakeAnew => {
+            tracing::error!(%lane, %consumer, "messages wait and none is delivered: making the consumer anew");
+            match make_anew(shared, source, true).await {
+                Ok(()) => shared.ask_anew[source].notify_one(),
+                Err(error) => tracing::error!(%lane, %error, "the consumer could not be made anew"),
+            }
+        }
+        Advice::NotWell => {
+            tracing::error!(%lane, %consumer, "still deaf: this process should be started again");
+        }
+    }
+}
+
+/// Notes up to where everything is settled. Of a lane on EVENTS, what waits for somebody who is settled by then waits
+/// for nobody.
+async fn keep(shared: &Shared, source: usize, info: &Info) {
+    let Consumer { stream, name, .. } = &shared.sources[source];
+    let floor = info.ack_floor.stream_sequence;
+    if let Err(error) = keep_floor(&shared.store, name, floor).await {
+        tracing::warn!(consumer = name, %error, "how far it is settled could not be noted");
+    }
+    if *stream == EVENTS
+        && let Err(error) = drop_settled(&shared.store, &shared.name, floor).await
+    {
+        tracing::debug!(lane = %shared.name, %error, "who waits without a reason could not be looked for");
     }
 }
 

@@ -5,6 +5,7 @@
 //! leaky bucket (GCRA): a row holds the moment at which what was let through is paid off, a run moves it on
 //! by its share, and may not move it further ahead than a burst.
 
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
@@ -31,17 +32,26 @@ pub(super) enum Gate {
     Spent,
 }
 
-/// One place of so many in the whole cluster; none if all are taken for long. It is given back when it is
-/// dropped, and some seconds after its holder died.
-pub(super) async fn place(leases: &Leases, lane: &str, across: u32) -> Result<Option<Lease>, StoreError> {
+/// One place of so many in the whole cluster; none if all are taken for long, or the lane is told to stop
+/// meanwhile. It is given back when it is dropped, and some seconds after its holder died.
+pub(super) async fn place(
+    leases: &Leases,
+    lane: &str,
+    across: u32,
+    closing: impl Future<Output = ()>,
+) -> Result<Option<Lease>, StoreError> {
     let name = format!("slot/{lane}");
     let until = Instant::now() + PATIENCE;
+    let mut closing = pin!(closing);
     // A try is never broken off: the database may have given a place by then, which nobody would give back.
     while Instant::now() < until {
         if let Some(place) = leases.many(&name, across).await? {
             return Ok(Some(place));
         }
-        tokio::time::sleep(LOOK_EVERY.mul_f64(rand::random_range(0.5..1.5))).await;
+        tokio::select! {
+            () = tokio::time::sleep(LOOK_EVERY.mul_f64(rand::random_range(0.5..1.5))) => {}
+            () = &mut closing => return Ok(None),
+        }
     }
     Ok(None)
 }

@@ -73,6 +73,8 @@ pub struct Engine {
     /// Every handler of the process runs in company; one that is suspected of ending the process runs
     /// alone.
     company: Arc<RwLock<()>>,
+    /// How often lanes look whether they hear.
+    look_every: Duration,
 }
 
 impl Engine {
@@ -88,7 +90,16 @@ impl Engine {
             clock,
             health: Health::default(),
             company: Arc::default(),
+            look_every: ear::LOOK_EVERY,
         }
+    }
+
+    /// Lanes that find out sooner than is good for the server whether they hear.
+    #[cfg(feature = "testing")]
+    #[must_use]
+    pub const fn looking_every(mut self, look_every: Duration) -> Self {
+        self.look_every = look_every;
+        self
     }
 }
 
@@ -109,6 +120,7 @@ pub(super) struct Shared {
     pub(super) clock: Clock,
     pub(super) health: Health,
     pub(super) company: Arc<RwLock<()>>,
+    pub(super) look_every: Duration,
     pub(super) ask_anew: Vec<Notify>,
     /// The task that works; another one if it ended by itself.
     worker: Mutex<Option<AbortHandle>>,
@@ -158,6 +170,7 @@ impl Lane {
             clock: engine.clock.clone(),
             health: engine.health.clone(),
             company: Arc::clone(&engine.company),
+            look_every: engine.look_every,
             ask_anew: sources.iter().map(|_| Notify::new()).collect(),
             before: sources.iter().map(|_| Before::default()).collect(),
             sources,
@@ -204,6 +217,11 @@ impl Running {
         ear.abort();
         let _ = tokio::time::timeout(LINGER * 10, join_all(&mut pullers)).await;
         pullers.iter().for_each(JoinHandle::abort);
+        // A lane that holds ahead, for the sake of turns, would begin one after the other for as long as the grace
+        // lasts, and break off the last ones. Nobody waits for their order; others may begin them at once.
+        if shared.held.policy.fair {
+            drop(shared.held.take_unstarted());
+        }
         let finished = tokio::time::timeout(grace, async {
             while shared.held.unsettled() > 0 {
                 tokio::time::sleep(Duration::from_millis(5)).await;

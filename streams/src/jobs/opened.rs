@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use maru_schemas::envelope::Envelope;
-use maru_schemas::letters::State;
+use maru_schemas::letters::{Letter, State};
 use maru_schemas::replays::Came;
 use uuid::Uuid;
 
@@ -14,17 +14,19 @@ use super::dead::{away, letter_id};
 use super::delivery::Delivery;
 use super::lane::Shared;
 use super::lease::Lease;
-use super::policy::LONGEST;
+use super::policy::{LONGEST, wait_out};
 use super::verdict::{Reason, Verdict};
 use super::{attempts, back, before, redo};
 use crate::batches::batch_of;
 use crate::letters::Found;
 use crate::letters::parked::{Foremost, Place};
 use crate::subject::Subject;
-use crate::topology::EVENTS;
+use crate::topology::{COMMANDS, EVENTS};
 
 /// How long a message looks again after an earlier one of its key that is retrying.
 const TURN: Duration = Duration::from_millis(500);
+/// The longest wait before a message that is held is looked up again.
+const LONGEST_LOOK: Duration = Duration::from_secs(4);
 
 /// A message that is taken up.
 pub(super) struct Opened {
@@ -121,25 +123,49 @@ impl Opened {
     }
 }
 
-/// Takes a message up.
+/// Takes a message up. In a lane that keeps order it is held here until the house is in order: what it is cannot be looked
+/// up now, and no row can be written for later ones to wait behind.
 pub(super) async fn open(shared: &Shared, lease: &Lease) -> Opened {
     let id = letter_id(&lease.message, lease.ticket.0);
-    let opened = if lease.message.subject.starts_with("redo.") {
-        redo::open(shared, lease).await
-    } else {
-        from_stream(shared, lease, id).await
-    };
-    opened.unwrap_or_else(|verdict| Opened {
-        batch: batch_of(lease.message.headers.as_ref()),
-        ..Opened::settled(id, verdict)
-    })
+    let mut looks = 0;
+    loop {
+        let opened = if lease.message.subject.starts_with("redo.") {
+            redo::open(shared, lease).await
+        } else {
+            from_stream(shared, lease, id).await
+        };
+        let verdict = match opened {
+            Ok(opened) => return opened,
+            Err(verdict) => verdict,
+        };
+        if let Verdict::Later(reason) = &verdict
+            && shared.stream == EVENTS
+        {
+            tracing::warn!(lane = %shared.name, %reason, "held until the house is in order");
+            metrics::counter!("maru_lane_messages_total", "lane" => shared.name.clone(), "verdict" => verdict.label())
+                .increment(1);
+            looks += 1;
+            tokio::select! {
+                () = tokio::time::sleep(wait_out(looks).min(LONGEST_LOOK)) => continue,
+                () = lease.closing() => {}
+            }
+        }
+        return Opened {
+            batch: batch_of(lease.message.headers.as_ref()),
+            ..Opened::settled(id, verdict)
+        };
+    }
 }
 
 async fn from_stream(shared: &Shared, lease: &Lease, id: Uuid) -> Result<Opened, Verdict> {
     let batch = batch_of(lease.message.headers.as_ref());
     // Only what comes again can have become a letter before; then nothing but a replay may run it.
     let comes_again = before::comes_again(shared, lease, id).await?;
-    if comes_again && let Some(found) = shared.letters.newest(&shared.name, id).await.map_err(Verdict::later)? {
+    let letter = match comes_again {
+        true => shared.letters.newest(&shared.name, id).await.map_err(Verdict::later)?,
+        false => None,
+    };
+    if let Some(found) = letter.filter(|found| is_about_this(shared, &found.letter, lease.ticket.0)) {
         let opened = Opened {
             place: place(shared, found.letter.key, lease.ticket.0, id),
             batch,
@@ -212,6 +238,12 @@ async fn from_stream(shared: &Shared, lease: &Lease, id: Uuid) -> Result<Opened,
         batch,
         came: None,
     })
+}
+
+/// A command that was given up, closed, and has left its stream may be sent once more under its old id. That one is
+/// another message, and no letter is about it.
+fn is_about_this(shared: &Shared, letter: &Letter, seq: u64) -> bool {
+    shared.stream != COMMANDS || letter.state.is_open() || letter.seq >= seq
 }
 
 /// A job's kind, and how often it had failed when it came to lie where it lies.

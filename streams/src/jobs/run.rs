@@ -55,7 +55,7 @@ pub(super) async fn run(
     };
     let _place = match policy.across {
         None => None,
-        Some(across) => match gate::place(&shared.places, &shared.name, across).await {
+        Some(across) => match gate::place(&shared.places, &shared.name, across, lease.closing()).await {
             Ok(Some(place)) => Some(place),
             Ok(None) => return not_now("all_places_taken", A_MOMENT),
             Err(error) => return Verdict::later(error),

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::store::StoreError;
+
 /// What a handler says of a message.
 #[derive(Debug)]
 pub enum Verdict {
@@ -68,9 +70,17 @@ impl fmt::Display for Reason {
 }
 
 impl Verdict {
-    /// Something in the house is away.
-    pub fn later(error: impl std::error::Error) -> Self {
-        Self::Later(Reason::from_error("house_out_of_order", &error))
+    /// Something in the house is away. A row that this build cannot read is there, and waiting makes it no other: that
+    /// is tried as often as a failure, and given up then, where people see it. Waiting for ever, the message would keep
+    /// everything behind it in its stream.
+    pub fn later(error: impl std::error::Error + 'static) -> Self {
+        match (&error as &(dyn std::error::Error + 'static)).downcast_ref() {
+            Some(StoreError::Row(_)) => Self::Retry {
+                reason: Reason::from_error("unreadable_row", &error),
+                at_least: None,
+            },
+            _ => Self::Later(Reason::from_error("house_out_of_order", &error)),
+        }
     }
 
     /// The metric label.

@@ -12,7 +12,7 @@ use super::seen::{Seen, timestamp};
 use super::watch::Paces;
 use crate::nats::Nats;
 use crate::store::Store;
-use crate::topology::{COMMANDS, DEAD, EVENTS, IMAGES, JOBS, SCHEDULES, TopologyError};
+use crate::topology::{COMMANDS, DEAD, EVENTS, JOBS, OBJECTS, SCHEDULES, TopologyError};
 use crate::views::mark;
 
 /// So long may a lane with free slots leave waiting messages alone before it counts as deaf.
@@ -212,9 +212,8 @@ pub(super) async fn oldest(nats: &Nats, seen: &Seen) -> Result<Option<Timestamp>
 
 /// How full each stream is.
 pub(crate) async fn fill(nats: &Nats) -> Result<Vec<StreamStatus>, TopologyError> {
-    let images = format!("OBJ_{IMAGES}");
     let mut all = Vec::new();
-    for name in [COMMANDS, JOBS, EVENTS, SCHEDULES, DEAD, images.as_str()] {
+    for name in [COMMANDS, JOBS, EVENTS, SCHEDULES, DEAD, OBJECTS] {
         let stream = match nats.jetstream().get_stream(name).await {
             Ok(stream) => stream,
             Err(error) if crate::topology::is_missing_stream(&error) => continue,

@@ -170,9 +170,26 @@ impl Letters {
         Ok(found.filter(|found| found.letter.number == number))
     }
 
-    /// Stores a letter's first message. One that is there already stays as it is.
+    /// Stores that a message died. A letter that is there already tells of the same death and stays as it is, unless it
+    /// was closed and the message was sent once more since, when it had left its stream: then it is open again.
     pub(crate) async fn store(&self, letter: &Letter) -> Result<(), LetterError> {
-        self.dead.publish(outgoing(letter, 0)?).await?;
+        while self.dead.publish(outgoing(letter, 0)?).await?.already {
+            let Some(found) = self.newest(&letter.lane, letter.message).await? else {
+                // It was taken away in this moment.
+                continue;
+            };
+            if found.letter.state.is_open() || found.letter.seq >= letter.seq {
+                break;
+            }
+            let again = Letter {
+                number: found.letter.number,
+                history: [found.letter.history, letter.history.clone()].concat(),
+                ..letter.clone()
+            };
+            if !self.dead.publish(outgoing(&again, found.seq)?).await?.already {
+                break;
+            }
+        }
         Ok(())
     }
 

@@ -94,7 +94,7 @@ impl Letters {
     }
 
     /// Hands letters to their lanes again, at most so many a second. What waits behind one of them follows
-    /// by itself. `lanes`: the lanes of this build. `told` hears how many of how many are done with.
+    /// by itself. `lanes`: the lanes of this build. `told` hears which replay it is, and how many of how many are done with.
     ///
     /// # Errors
     /// When letters cannot be read or appended to. A replay that began by then goes on by itself.
@@ -104,7 +104,7 @@ impl Letters {
         by: &str,
         per_second: Option<NonZeroU32>,
         lanes: &[String],
-        mut told: impl FnMut(usize, usize) + Send,
+        mut told: impl FnMut(Uuid, usize, usize) + Send,
     ) -> Result<Done, LetterError> {
         let (chosen, skipped) = self.choose(which).await?;
         let mut done = Done {
@@ -120,6 +120,7 @@ impl Letters {
         let mut ticks = ticks(per_second);
         let mut said = Instant::now();
         let of = items.len();
+        told(id, 0, of);
         for (nth, (item, Chosen { line, .. })) in (1..).zip(items.iter().zip(&chosen)) {
             // Of those meant by what they have in common, successors follow without being asked.
             if line.state == State::Behind && !which.letters.contains(&line.number) {
@@ -146,7 +147,7 @@ impl Letters {
                 Step::Behind(_) => {}
             }
             self.note_step(id, item, &step).await?;
-            told(nth, of);
+            told(id, nth, of);
         }
         self.batches.claim(id, LOOK_AGAIN).await?;
         Ok(done)

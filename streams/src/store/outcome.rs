@@ -33,8 +33,8 @@ pub enum StoreError {
     #[error("ask the database")]
     Query(#[from] Error),
     /// A row is not what it should be.
-    #[error("a row of the database cannot be read")]
-    Row(#[source] serde_json::Error),
+    #[error("a row of the database cannot be read: {}", wordless(.0))]
+    Row(serde_json::Error),
     /// A migration failed.
     #[error("migration {number} ({name}): {why}")]
     Migration {
@@ -61,6 +61,15 @@ pub enum StoreError {
     /// It collided too often, or cannot work.
     #[error("the database could not commit: {0}")]
     Commit(String),
+}
+
+/// What serde says, without the value that it quotes: that may be what somebody wrote, and errors go into the log.
+fn wordless(error: &serde_json::Error) -> String {
+    let said = error.to_string();
+    match said.starts_with("missing field") {
+        true => said,
+        false => "a value in it is not what this build expects there".to_owned(),
+    }
 }
 
 impl From<Tx> for StoreError {
@@ -114,5 +123,28 @@ pub fn classify(answer: surrealdb::Result<surrealdb::IndexedResults>) -> Tx {
             _ => Tx::Fatal(error.message().to_owned()),
         },
         None => Tx::Retry("the transaction did not run".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+    use serde_json::json;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    struct Diary {
+        #[expect(dead_code, reason = "only whether it can be read matters")]
+        pages: u32,
+    }
+
+    #[test]
+    fn what_somebody_wrote_is_not_in_the_error_that_says_it_cannot_be_read() {
+        let read = |row| StoreError::Row(serde_json::from_value::<Diary>(row).unwrap_err());
+        let error = read(json!({ "pages": "my secret" }));
+        assert!(!error.to_string().contains("secret"), "{error}");
+        assert!(std::error::Error::source(&error).is_none());
+        assert!(read(json!({})).to_string().contains("missing field `pages`"));
     }
 }

@@ -54,7 +54,7 @@ impl Reading<'_> {
                 }
                 Ok(mark)
             }
-            Stage::Ready if self.plan.swap => match self.plans.swap().await {
+            Stage::Ready if self.plan.swap => match self.plans.swap(self.plan.reads.other()).await {
                 Ok(()) => {
                     tracing::info!(view = self.view.name(), "people read the version that was built");
                     Err(ReadError::Moved)

@@ -162,8 +162,9 @@ impl Views {
     async fn swap(&self, asked: One) -> Result<Value, DeskError> {
         let (view, plans) = self.one(&asked.view)?;
         let begun = Instant::now();
+        let (plan, ..) = plans.read().await.map_err(|error| DeskError::failed(&error))?;
         loop {
-            match plans.swap().await {
+            match plans.swap(plan.reads.other()).await {
                 Ok(()) => return self.stands(&*view).await,
                 Err(PlanError::Refused(why)) if why == "behind" && begun.elapsed() < MEETING => {
                     sleep(Duration::from_millis(5)).await;

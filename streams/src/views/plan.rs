@@ -119,12 +119,14 @@ const COMPARED: &str = "
     UPDATE $row SET stage = 'ready', compared = $compared, swap = swap AND $is_equal RETURN NONE;";
 
 // The mark that is read is held too: nobody can have read what the other colour does not know yet.
+// Asked again because the answer was lost, it must not change them back.
 const SWAP: &str = "
+    IF ($plan.reads ?? 'blue') = $to { RETURN NONE };
     IF $stage != 'ready' { THROW $stage };
     LET $at = (SELECT VALUE seq FROM ONLY $mine FOR UPDATE) ?? 0;
     LET $there = (SELECT VALUE seq FROM ONLY $other) ?? 0;
     IF $there < $at { THROW 'behind' };
-    UPDATE $row SET reads = (IF $is_green { 'blue' } ELSE { 'green' }), swap = false RETURN NONE;";
+    UPDATE $row SET reads = $to, swap = false RETURN NONE;";
 
 const DROP: &str = "
     IF $stage = 'alone' { THROW $stage };
@@ -215,9 +217,10 @@ impl Plans {
         self.change(COMPARED, &vars).await
     }
 
-    /// From now on people read the other colour.
-    pub async fn swap(&self) -> Result<(), PlanError> {
-        self.change(SWAP, &[]).await
+    /// From now on people read this colour.
+    pub async fn swap(&self, to: Colour) -> Result<(), PlanError> {
+        let to = serde_json::to_value(to).map_err(StoreError::Row)?;
+        self.change(SWAP, &[("to", to)]).await
     }
 
     /// Has the other colour taken away.
@@ -249,5 +252,30 @@ impl Plans {
             Tx::Refused(why) => Err(PlanError::Refused(why)),
             other => Err(StoreError::from(other).into()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The database may have swapped them, and still not have said so; then it is asked again.
+    #[tokio::test]
+    async fn a_swap_that_is_asked_for_twice_is_one_swap() {
+        let plans = Plans {
+            store: Store::open("mem://", None).await.unwrap(),
+            view: "book_home",
+        };
+        plans.open().await.unwrap();
+        assert!(matches!(plans.swap(Colour::Green).await, Err(PlanError::Refused(_))));
+        plans.rebuild(false).await.unwrap();
+        plans.cleared().await.unwrap();
+        plans.compared(1, &Comparison::default()).await.unwrap();
+        for _ in 0..2 {
+            plans.swap(Colour::Green).await.unwrap();
+            assert_eq!(plans.read().await.unwrap().0.reads, Colour::Green);
+        }
+        plans.swap(Colour::Blue).await.unwrap();
+        assert_eq!(plans.read().await.unwrap().0.reads, Colour::Blue);
     }
 }

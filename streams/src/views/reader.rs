@@ -25,7 +25,7 @@ use super::{build, status};
 use crate::jobs::{Next, Session, SessionError};
 use crate::nats::Nats;
 use crate::store::{Store, StoreError};
-use crate::topology::{EVENTS, READER_GROUP, TopologyError, summon};
+use crate::topology::{EVENTS, READER_GROUP, TopologyError, provide, summon};
 
 /// The most events of one transaction. A reader that has caught up finds a few at a time; one that is
 /// far behind writes each row once a batch, however often it changed.
@@ -131,7 +131,18 @@ async fn reading(
     let (plan, place) = begun?;
     let consumer = view.consumer_of(role);
     let is_left = std::mem::take(&mut before.is_left);
-    let served = at_server(nats, &consumer.name).await?;
+    let served = match at_server(nats, &consumer.name).await {
+        Err(ReadError::Topology(error)) if error.is_missing() => {
+            tracing::warn!(
+                view = view.name(),
+                consumer = consumer.name,
+                "somebody deleted the consumer; made anew"
+            );
+            provide(nats, &consumer).await?;
+            at_server(nats, &consumer.name).await?
+        }
+        served => served?,
+    };
     if is_left || served.is_lost(place.seq, before.pin.as_deref()) {
         set_back(nats, &consumer.name, place.seq).await?;
     }

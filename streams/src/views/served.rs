@@ -5,7 +5,7 @@
 
 use super::reader::{BATCH, ReadError};
 use crate::nats::Nats;
-use crate::topology::EVENTS;
+use crate::topology::{EVENTS, consumer_info};
 
 /// A consumer, as the server has it.
 pub(super) struct Served {
@@ -29,10 +29,7 @@ impl Served {
 }
 
 pub(super) async fn at_server(nats: &Nats, consumer: &str) -> Result<Served, ReadError> {
-    let asked = |error: &dyn std::fmt::Display| ReadError::Reset(error.to_string());
-    let stream = nats.jetstream().get_stream_no_info(EVENTS).await;
-    let stream = stream.map_err(|error| asked(&error))?;
-    let info = stream.consumer_info(consumer).await.map_err(|error| asked(&error))?;
+    let info = consumer_info(nats, EVENTS, consumer).await?;
     Ok(Served {
         delivered: info.delivered.stream_sequence,
         reader: info

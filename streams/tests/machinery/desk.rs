@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::FutureExt;
 use maru_streams::desk::{self, Desk, DeskError};
@@ -104,4 +105,59 @@ async fn an_answer_that_never_comes_ends_with_the_process() {
     stop.cancel();
     open.await.unwrap();
     until("nothing of it is left", async || left.strong_count() == 0).await;
+}
+
+/// Whether somebody still works on it.
+struct Busy(Arc<AtomicBool>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_waited_for_is_given_up_when_whoever_asked_has_left() {
+    let world = World::new(&[]).await;
+    let (stop, is_busy) = (CancellationToken::new(), Arc::new(AtomicBool::new(false)));
+    let busy = Arc::clone(&is_busy);
+    let desk = Desk::default().answers("boxes.wait", move |_, _| {
+        let busy = Busy(Arc::clone(&busy));
+        async move {
+            busy.0.store(true, Ordering::SeqCst);
+            std::future::pending().await
+        }
+        .boxed()
+    });
+    let open = tokio::spawn(desk.open(world.nats.clone(), stop.clone()));
+    let nats = world.nats.clone();
+    let asking = tokio::spawn(async move {
+        // The subscription is on its way.
+        while let Err(DeskError::Nobody) = desk::ask(&nats, "boxes.wait", &json!({}), |_| {}).await {}
+    });
+    until("somebody waits", async || is_busy.load(Ordering::SeqCst)).await;
+    asking.abort();
+    until("nobody does any more", async || !is_busy.load(Ordering::SeqCst)).await;
+    stop.cancel();
+    open.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_no_message_can_hold_says_so() {
+    let world = World::new(&[]).await;
+    let stop = CancellationToken::new();
+    let desk = Desk::default().answers("boxes.list", |_, _| async { Ok(json!("box ".repeat(3 << 20))) }.boxed());
+    let open = tokio::spawn(desk.open(world.nats.clone(), stop.clone()));
+    let answer = loop {
+        match desk::ask(&world.nats, "boxes.list", &json!({}), |_| {}).await {
+            Err(DeskError::Nobody) => tokio::task::yield_now().await,
+            answer => break answer,
+        }
+    };
+    assert!(
+        matches!(&answer, Err(DeskError::Failed(why)) if why.contains("ask about less")),
+        "{answer:?}"
+    );
+    stop.cancel();
+    open.await.unwrap();
 }

@@ -14,7 +14,7 @@ use maru_streams::jobs::{Delivery, Engine, Handler, Lane, Policy, Rate, Reason, 
 use maru_streams::publish::Outgoing;
 use maru_streams::subject::Subject;
 use maru_streams::testing::{World, until};
-use maru_streams::topology::{DEAD, JOBS};
+use maru_streams::topology::{self, DEAD, JOBS};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
@@ -131,6 +131,35 @@ async fn four_processes_together_run_no_more_than_the_cluster_may() {
     .await;
     assert_eq!(outside.most.load(Ordering::SeqCst), 3);
     join_all(processes.into_iter().map(|one| one.stop(GRACE))).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lane_that_is_told_to_stop_waits_for_no_place() {
+    let policy = Policy {
+        concurrency: 1,
+        across: Some(1),
+        ..Policy::QUICK
+    };
+    let outside = Outside::new(0);
+    let world = World::new(&lane(policy, &outside).consumers()).await;
+    send(&world, WHO, 0..2).await;
+    let holder = process(&world, lane(policy, &outside));
+    until("the place is taken", async || outside.calls() == 1).await;
+    let waiting = process(&world, lane(policy, &outside));
+    until("the other waits for it", async || {
+        let consumer = topology::consumer_info(&world.nats, JOBS, "job-write_story")
+            .await
+            .unwrap();
+        consumer.num_ack_pending == 2
+    })
+    .await;
+    // Less than it would wait for a place; more than it takes to hand one message back.
+    let stopped = tokio::time::timeout(Duration::from_secs(10), waiting.stop(Duration::from_secs(60))).await;
+    assert!(stopped.is_ok(), "it went on waiting for a place");
+    assert_eq!(outside.calls(), 1);
+    outside.let_go.add_permits(2);
+    until("the one that stayed does both", async || outside.calls() == 2).await;
+    holder.stop(GRACE).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -106,6 +106,41 @@ async fn lanes_that_stop_under_load_leave_nothing_on_the_way() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_stopping_lane_holds_for_its_turn_is_begun_by_others_and_not_by_it() {
+    let backend = Servers::make().await;
+    let policy = Policy { fair: true, ..POLICY };
+    let gate = Arc::new(Semaphore::new(0));
+    let passing = Arc::clone(&gate);
+    let (handler, seen) = scripted(move |_| {
+        let gate = Arc::clone(&passing);
+        async move {
+            let _passed = gate.acquire().await;
+            Verdict::Done
+        }
+    });
+    backend.0.apply(&lane(policy, handler.clone()).consumers()).await;
+    let slots = policy.concurrency as u128;
+    let one = backend.start(policy, handler.clone()).await;
+    publish(&backend, 0..slots * 2).await;
+    soon("it holds twice what it runs", async || {
+        let consumer = topology::consumer_info(&backend.0.nats, JOBS, LANE).await.unwrap();
+        seen.running() == policy.concurrency && consumer.num_ack_pending == policy.concurrency * 2
+    })
+    .await;
+    let stopping = tokio::spawn(one.stop(Duration::from_secs(60)));
+    let other = backend.start(policy, handler).await;
+    soon("the other has begun the rest", async || {
+        seen.running() == policy.concurrency * 2
+    })
+    .await;
+    gate.add_permits(1000);
+    stopping.await.unwrap();
+    settled(&backend).await;
+    other.stop(GRACE).await;
+    assert_eq!(seen.counts(), (0..slots * 2).map(|n| (n, 1)).collect());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_paused_lane_finishes_what_it_has_and_goes_on_when_it_is_resumed() {
     let backend = Servers::make().await;
     let gate = Arc::new(Semaphore::new(0));
@@ -205,7 +240,7 @@ async fn what_a_handler_intends_hangs_on_the_same_chain() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn forty_idle_lanes_stop_in_under_a_second() {
+async fn forty_lanes_that_wait_for_work_stop_in_under_a_second() {
     let world = World::new(&[]).await;
     let lanes: Vec<Lane> = (0..40)
         .map(|n| Lane {
@@ -218,6 +253,15 @@ async fn forty_idle_lanes_stop_in_under_a_second() {
         .apply(&lanes.iter().flat_map(Lane::consumers).collect::<Vec<_>>())
         .await;
     let running: Vec<_> = lanes.into_iter().map(|lane| lane.start(&world.engine)).collect();
+    until("all of them ask", async || {
+        let asks = (0..40).map(async |n| {
+            let lane = format!("job-idle{n}");
+            let consumer = topology::consumer_info(&world.nats, JOBS, &lane).await.unwrap();
+            consumer.num_waiting > 0
+        });
+        join_all(asks).await.into_iter().all(|asks| asks)
+    })
+    .await;
     let begun = Instant::now();
     join_all(running.into_iter().map(|lane| lane.stop(GRACE))).await;
     assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());

@@ -23,6 +23,7 @@ use crate::toys::{self, Boxes, Held};
 
 mod forgotten;
 mod keeping;
+mod once_more;
 mod order;
 mod replays;
 mod stale;
@@ -192,7 +193,7 @@ async fn becomes(world: &World, message: u128, state: State) -> Letter {
 async fn replay(world: &World, which: &Which) -> Done {
     let lanes = [CMD.to_owned(), FLOW.to_owned()];
     letters(world)
-        .replay(which, "operator:mina", None, &lanes, |_, _| {})
+        .replay(which, "operator:mina", None, &lanes, |_, _, _| {})
         .await
         .unwrap()
 }

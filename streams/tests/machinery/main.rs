@@ -17,6 +17,7 @@ mod effects;
 mod gates;
 mod guards;
 mod healing;
+mod hearing;
 mod lanes;
 mod leases;
 mod letters;

@@ -138,8 +138,10 @@ async fn the_topology_is_made_once_and_a_difference_is_shown() {
         replicas: 1,
     };
     let plan = topology::plan(&world.nats, &[], other).await.unwrap();
-    assert_eq!(plan.len(), 4, "{plan:?}");
-    assert!(plan[0].to_string().contains("max_bytes"), "{}", plan[0]);
-    assert_eq!(topology::apply(&world.nats, &[], other).await.unwrap().len(), 4);
+    assert_eq!(plan.len(), 5, "four streams and the images: {plan:?}");
+    for change in &plan {
+        assert!(change.to_string().contains("max_bytes"), "{change}");
+    }
+    assert_eq!(topology::apply(&world.nats, &[], other).await.unwrap().len(), 5);
     assert_eq!(topology::plan(&world.nats, &[], other).await.unwrap(), []);
 }

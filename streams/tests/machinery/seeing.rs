@@ -9,7 +9,7 @@ use maru_streams::publish::Outgoing;
 use maru_streams::store::Key;
 use maru_streams::subject::Subject;
 use maru_streams::testing::{World, until};
-use maru_streams::topology::{COMMANDS, EVENTS, READER_GROUP};
+use maru_streams::topology::{COMMANDS, EVENTS, READER_GROUP, dismiss};
 use maru_streams::views::{self, FoldError, Rows, View};
 use maru_streams::write::commands::Commands;
 use rustix::process::Signal;
@@ -276,6 +276,19 @@ async fn a_view_goes_on_after_the_server_was_killed() {
         world.nats.is_connected() && world.count(EVENTS).await == 80
     })
     .await;
+    put(&world, 40, 60).await;
+    caught_up_with(&world, 120).await;
+    assert_eq!(sums(&world).await, [75; 4]);
+    reading.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_view_whose_consumer_was_deleted_goes_on_by_itself() {
+    let world = world().await;
+    let reading = start(&world);
+    put(&world, 0, 40).await;
+    caught_up_with(&world, 80).await;
+    dismiss(&world.nats, &view().consumer()).await.unwrap();
     put(&world, 40, 60).await;
     caught_up_with(&world, 120).await;
     assert_eq!(sums(&world).await, [75; 4]);

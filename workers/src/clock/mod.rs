@@ -14,7 +14,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use maru_streams::desk::{Desk, DeskError};
 use maru_streams::intention::Clock;
-use maru_streams::janitor::{Janitor, Keep};
+use maru_streams::janitor::Janitor;
 use maru_streams::jobs::Reason;
 use maru_streams::leases::Leases;
 use maru_streams::letters::Letters;
@@ -52,7 +52,7 @@ const ROUNDS: [Round; 5] = [
         run: |clockwork| {
             async {
                 let swept = clockwork.janitor().sweep().await.map_err(|error| reason(&error))?;
-                let purged = clockwork.letters().purge_closed(clockwork.keep.horizon).await;
+                let purged = clockwork.letters().purge_closed(clockwork.horizon).await;
                 Ok(swept + purged.map_err(|error| reason(&error))?)
             }
             .boxed()
@@ -115,7 +115,7 @@ pub struct Clockwork {
     /// Who reads the streams.
     pub consumers: Vec<Consumer>,
     /// For how long they keep what is settled.
-    pub keep: Keep,
+    pub horizon: Duration,
 }
 
 impl Clockwork {
@@ -161,13 +161,13 @@ impl Clockwork {
     }
 
     fn janitor(&self) -> Janitor {
-        let (nats, store) = (self.nats.clone(), self.store.clone());
-        Janitor::new(nats, store, self.clock.clone(), self.consumers.clone(), self.keep)
+        let (nats, clock) = (self.nats.clone(), self.clock.clone());
+        Janitor::new(nats, clock, self.consumers.clone(), self.horizon)
     }
 
     fn retention(&self) -> Retention {
         let (nats, store, clock) = (self.nats.clone(), self.store.clone(), self.clock.clone());
-        Retention::new(nats, store, self.leases(), clock, self.keep.horizon)
+        Retention::new(nats, store, self.leases(), clock, self.horizon)
     }
 
     fn leases(&self) -> Leases {

@@ -65,15 +65,20 @@ pub(super) fn answers(desk: Desk, letters: Letters, lanes: Vec<String>) -> Desk 
                 known.unless(found_any(&done), replay.which.lane.as_deref())?;
                 return answer(Ok::<_, DeskError>(done));
             }
-            let told = |done, of| progress.say(json!({ "done": done, "of": of }));
-            let Replay {
-                which, per_second, by, ..
-            } = &replay;
-            let done = letters
-                .replay(which, by, *per_second, &lanes, told)
+            let lane = replay.which.lane.clone();
+            // On its own: it goes on though whoever asked does not wait for its end.
+            let replaying = tokio::spawn(async move {
+                let told = |id, done, of| progress.say(json!({ "replay": id, "done": done, "of": of }));
+                let Replay {
+                    which, per_second, by, ..
+                } = &replay;
+                letters.replay(which, by, *per_second, &lanes, told).await
+            });
+            let done = replaying
                 .await
+                .map_err(|error| DeskError::failed(&error))?
                 .map_err(failed)?;
-            known.unless(found_any(&done), which.lane.as_deref())?;
+            known.unless(found_any(&done), lane.as_deref())?;
             answer(Ok::<_, DeskError>(done))
         }
         .boxed()

@@ -6,7 +6,7 @@ use maru_schemas::members::Login;
 use maru_schemas::payments::{self, Payment, Payments, TestCard};
 use maru_schemas::purchases;
 use maru_streams::desk::Desk;
-use maru_streams::janitor::Keep;
+use maru_streams::janitor::HORIZON;
 use maru_streams::objects::Images;
 use maru_streams::store::Key;
 use maru_streams::testing::until;
@@ -22,7 +22,7 @@ async fn run(village: &Village, name: &str) -> u64 {
         store: village.world.store.clone(),
         clock: village.world.clock.clock(),
         consumers: Vec::new(),
-        keep: Keep::default(),
+        horizon: HORIZON,
     };
     let desk = clockwork.answers(Desk::default());
     let answer = desk.ask("clock.run", json!({ "name": name }), |_| {}).await.unwrap();

@@ -63,7 +63,7 @@ async fn an_approval_that_could_not_be_read_completes_its_purchase_when_it_is_re
     };
     let lanes = [letter.lane.clone()];
     let done = letters
-        .replay(&which, "operator:mina", None, &lanes, |_, _| {})
+        .replay(&which, "operator:mina", None, &lanes, |_, _, _| {})
         .await
         .unwrap();
     assert_eq!(done.replayed, [letter.number]);

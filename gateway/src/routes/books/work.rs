@@ -87,7 +87,7 @@ async fn follow_story(
     Named(book): Named<BookId>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    story::follow(&door, member.id, book, &headers).await
+    story::follow(&door, member, book, &headers).await
 }
 
 #[utoipa::path(post, path = "/v1/books/{book}/ai-draft/cancel", tag = "books", security(("bearer" = [])),

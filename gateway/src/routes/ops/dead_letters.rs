@@ -2,9 +2,13 @@
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::LOCATION;
+use axum::response::{IntoResponse, Response};
 use garde::Validate;
 use maru_schemas::letters::{self, Discard, Done, Letter, Replay, Which};
 use maru_schemas::replays::{Replays, Shown};
@@ -17,9 +21,12 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use crate::door::{Door, Here};
-use crate::problem::{NOT_NOW, Problem};
+use crate::problem::{NO_WORKERS, NOT_NOW, Problem};
 use crate::valid::{Body, Named, Params, some_text};
 use crate::who::Administrator;
+
+/// How long a replay of many is waited for; then it is told where to ask how far it is.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The addresses of dead letters.
 pub fn routes() -> OpenApiRouter<Arc<Door>> {
@@ -164,13 +171,15 @@ async fn replay_dead_letter(
 
 #[utoipa::path(post, path = "/v1/ops/dead-letters/replay", tag = "ops", security(("bearer" = [])),
     request_body = ReplayOrder,
-    responses((status = 200, description = "What was handed to its lanes, or would be.", body = Done)))]
+    responses((status = 200, description = "What was handed to its lanes, or would be.", body = Done),
+        (status = 202, description = "It goes on by itself; `Location` says how far it is.", body = Done,
+            headers(("Location" = String, description = "The replay.")))))]
 /// Have many letters done again.
 async fn replay_dead_letters(
     State(door): Here,
     Administrator(who): Administrator,
     Body(order): Body<ReplayOrder>,
-) -> Result<Json<Done>, Problem> {
+) -> Result<Response, Problem> {
     let replay = json!({
         "which": {
             "letters": order.letters,
@@ -184,7 +193,20 @@ async fn replay_dead_letters(
         "perSecond": order.per_second,
         "by": who.actor().to_string(),
     });
-    door.ask_typed("dead_letters.replay", replay).await
+    let mut told = Value::Null;
+    let asked = door.ask_hearing("dead_letters.replay", replay, |word| told = word);
+    if let Ok(answer) = tokio::time::timeout(PATIENCE, asked).await {
+        return answer.map(IntoResponse::into_response);
+    }
+    let replay: Uuid = serde_json::from_value(told["replay"].take()).map_err(|_| {
+        Problem::from(NO_WORKERS).because("No process with workers said that it began; look at the replays.")
+    })?;
+    let done = Done {
+        replay: Some(replay),
+        ..Done::default()
+    };
+    let location = format!("/v1/ops/dead-letters/replays/{replay}");
+    Ok((StatusCode::ACCEPTED, [(LOCATION, location)], Json(done)).into_response())
 }
 
 /// Which replays to list.

@@ -31,10 +31,23 @@ impl Door {
     /// # Errors
     /// What the answer says, as a problem.
     pub async fn ask(&self, name: &str, question: Value) -> Result<Json<Value>, Problem> {
+        self.ask_hearing(name, question, |_| {}).await
+    }
+
+    /// The same, with words of progress until there is an answer.
+    ///
+    /// # Errors
+    /// What the answer says, as a problem.
+    pub async fn ask_hearing(
+        &self,
+        name: &str,
+        question: Value,
+        word: impl FnMut(Value),
+    ) -> Result<Json<Value>, Problem> {
         if !self.nats.is_connected() {
             return Err(Problem::unavailable("nats-server is away"));
         }
-        let answer = desk::ask(&self.nats, name, &question, |_| {}).await;
+        let answer = desk::ask(&self.nats, name, &question, word).await;
         answer.map(Json).map_err(|error| {
             let because = error.to_string();
             match error {

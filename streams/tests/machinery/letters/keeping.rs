@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use maru_streams::janitor::{Janitor, Keep};
+use maru_streams::janitor::{HORIZON, Janitor};
 
 use super::*;
 
@@ -119,7 +119,7 @@ async fn while_the_dead_letters_are_full_nothing_is_lost() {
     .await;
     let lanes = [CMD.to_owned()];
     let refused = letters(&world)
-        .replay(&everything(), "operator:mina", None, &lanes, |_, _| {})
+        .replay(&everything(), "operator:mina", None, &lanes, |_, _, _| {})
         .await;
     assert!(refused.is_err(), "a replay that cannot be written down does not happen");
     assert_eq!(letter(&world, 1).await.unwrap().state, State::Dead);
@@ -172,8 +172,7 @@ async fn closed_letters_go_with_their_pointers_when_they_are_old_and_their_messa
     assert_eq!(by(today).purge_closed(day).await.unwrap(), 0, "all are new");
     let held = by(tomorrow.clone()).purge_closed(day).await.unwrap();
     assert_eq!(held, 0, "their commands can be asked about yet");
-    let (nats, store) = (world.nats.clone(), world.store.clone());
-    let janitor = Janitor::new(nats, store, tomorrow.clone(), consumers, Keep::default());
+    let janitor = Janitor::new(world.nats.clone(), tomorrow.clone(), consumers, HORIZON);
     assert_eq!(janitor.sweep().await.unwrap(), 3);
     assert_eq!(by(tomorrow.clone()).purge_closed(day).await.unwrap(), 7);
     assert_eq!(world.count(DEAD).await, 1);

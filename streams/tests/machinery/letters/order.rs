@@ -2,6 +2,7 @@
 
 use std::sync::atomic::AtomicBool;
 
+use futures_util::StreamExt;
 use maru_streams::intention::Clock;
 use maru_streams::jobs::Engine;
 use maru_streams::testing::loss;
@@ -181,6 +182,33 @@ async fn an_event_that_waits_for_the_house_is_not_overtaken_by_later_ones_of_its
     broken.mends();
     until("all are through", async || diary.of(1..=3).len() == 3).await;
     assert_eq!(diary.of(1..=3), [1, 2, 3]);
+    running.stop(Duration::from_secs(5)).await;
+}
+
+/// What it is cannot even be looked up, so nothing can be written down for later ones to wait behind.
+#[tokio::test(flavor = "multi_thread")]
+async fn events_that_cannot_be_looked_up_keep_their_order() {
+    let world = World::new(&[]).await;
+    let diary = Arc::new(Diary::default());
+    world.apply(&flow(&diary).consumers()).await;
+    for n in 1..=POLICY.concurrency as u128 {
+        tell(&world, n, 1).await;
+    }
+    let questions = world
+        .nats
+        .client()
+        .subscribe("$JS.API.STREAM.MSG.GET.DEAD")
+        .await
+        .unwrap();
+    world.nats.jetstream().delete_stream(DEAD).await.unwrap();
+    // They were there before the lane, which therefore looks whether there are letters of them.
+    let running = flow(&diary).start(&world.engine);
+    let looked = questions.take(3).collect::<Vec<_>>();
+    tokio::time::timeout(Duration::from_secs(30), looked).await.unwrap();
+    assert!(diary.of(1..=20).is_empty());
+    world.apply(&flow(&diary).consumers()).await;
+    until("all are through", async || diary.of(1..=20).len() == POLICY.concurrency).await;
+    assert_eq!(diary.of(1..=20), (1..=POLICY.concurrency as u128).collect::<Vec<_>>());
     running.stop(Duration::from_secs(5)).await;
 }
 

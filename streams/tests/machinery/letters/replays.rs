@@ -108,7 +108,7 @@ async fn a_replay_whose_process_died_is_handed_over_by_another_one() {
         let lanes = [CMD.to_owned()];
         let slowly = std::num::NonZeroU32::new(2);
         theirs
-            .replay(&everything(), "operator:mina", slowly, &lanes, |_, _| {})
+            .replay(&everything(), "operator:mina", slowly, &lanes, |_, _, _| {})
             .await
     });
     until("some took effect", async || sum(&world, 1).await == 5).await;

@@ -1,0 +1,180 @@
+"""Troubles of a split installation's processes: workers that are missing, die, are cut off or hear nothing."""
+
+import json
+import os
+import resource
+import signal
+import time
+
+from people import Person, draft
+from trouble import causes, follow, meanwhile, typed
+from visitors import bought, editor, reader, wisher
+from wire import Wire
+
+
+@causes("NothingWatched", lingers=True)
+def nobody_is_watched(_):
+    yield "Prometheus was started with nothing among its targets"
+    # The installations write themselves into these lists when they start, which is after this.
+    yield "the installations were put into `targets/`"
+
+
+@causes(
+    *("NoWorkers", "CommandsLate", "LaneGrows", "ViewLags"),
+    where={"NoWorkers": {"lane": "cmd-reviews"}, "LaneGrows": {"lane": "job-paint_image"}},
+)
+def workers_are_missing(site):
+    missing = ("reviews", "images", "views")
+    for role in missing:
+        site.stop(role)
+    with meanwhile(*(wisher(site.api, "ai-image", pause=0.6) for _ in range(4)), editor(site.api)):
+        yield "no worker of reviews, paint_image and the views, and people go on asking"
+    for role in missing:
+        # The name behind the first dash.
+        words = typed("NoWorkers", "maru workers --only NAME", NAME=site.WORKERS[role])
+        site.role(role, *words, job="maru-workers", metrics=site.metrics(role))
+        site.start(role)
+    yield "`maru workers --only NAME` for each"
+
+
+@causes(
+    *("LaneSilent", "LaneLate"),
+    with_it=["NoWorkers"],
+    fires_within=420,
+    where={"LaneSilent": {"lane": "job-cancel_charge"}, "LaneLate": {"lane": "job-cancel_charge"}},
+)
+def a_lane_is_silent(site):
+    site.stop("cancels")
+    yield "no worker of cancel_charge, and nothing to do there but canaries"
+    site.start("cancels")
+    yield "`maru workers --only cancel_charge`"
+
+
+@causes("RunsQuarantined", "ProcessDown", lingers=True, fires_within=300)
+def a_run_ends_its_process(site):
+    site.provider.weather = "waiting"
+    author = Person(site.api).join("author")
+    book = draft(author)
+    begun = site.provider.stories
+    author.ask("POST", f"/v1/books/{book}/ai-draft", {})
+
+    def kill(stop):
+        nth = begun
+        while not stop.is_set():
+            # It has begun to be written.
+            while site.provider.stories == nth and not stop.wait(0.2):
+                pass
+            if stop.wait(1):
+                return
+            nth = site.provider.stories
+            site.stop("stories", signal.SIGKILL, watched=True)
+            if stop.wait(6):
+                break
+            site.start("stories")
+
+    with meanwhile(kill):
+        yield "its worker was killed as often as it began to write one book"
+    site.provider.weather = "well"
+    if "stories" not in site.running:
+        site.start("stories")
+    author.seq = None
+    author.until(f"/v1/books/{book}", "storyStatus", "READY", "FAILED", patience=120)
+    follow(site, "RunsQuarantined", "maru dead-letters list --reason ended_its_process")
+    yield "nobody kills it any more: the book is written"
+
+
+@causes("ProcessRestarts", with_it=["ProcessDown"], lingers=True)
+def a_process_restarts(site):
+    for _ in range(3):
+        site.stop("flows", signal.SIGKILL, watched=True)
+        site.start("flows")
+        # Long enough to be scraped.
+        time.sleep(4)
+    yield "the worker of the flows was killed three times and started again"
+    yield "let run"
+
+
+@causes("FilesRunOut")
+def files_run_out(site):
+    pid = site.pid("charges")
+    _, most = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    least = len(os.listdir(f"/proc/{pid}/fd")) * 10 // 9
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (least, most))
+    yield f"a worker may open {least} files"
+    site.stop("charges")
+    site.start("charges")
+    yield "restarted with the limit as it was"
+
+
+@causes("ConnectionFlaps")
+def a_connection_flaps(site):
+    wire = Wire(site.nats_port)
+    url = f"nats://127.0.0.1:{wire.port}"
+    site.role("far", "workers", "--only", "refund", job="maru-workers", NATS_URL=url)
+    site.start("far")
+
+    def cut(stop):
+        while not stop.wait(1):
+            wire.cut()
+
+    with meanwhile(cut):
+        yield "a worker behind a network that breaks off each second"
+    yield "the network mended"
+    site.stop("far")
+    wire.close()
+
+
+@causes("LaneDeaf", with_it=["NoWorkers"])
+def a_lane_is_deaf(site):
+    wire = Wire(site.nats_port)
+    wire.lost = r"CONSUMER\.MSG\.NEXT\.JOBS\.job-refund"
+    site.stop("refunds")
+    url = f"nats://127.0.0.1:{wire.port}"
+    site.role("deaf", "workers", "--only", "refund", job="maru-workers", NATS_URL=url)
+    site.start("deaf")
+    yield "what the worker of refund asks for gets lost on its way to nats-server"
+    site.stop("deaf")
+    wire.close()
+    site.start("refunds")
+    yield "that worker restarted, by another way"
+
+
+def second_door(site, *words, **env):
+    site.role("door", "gateway", *words, job="maru-gateway", MARU_API=site.second, **env)
+    site.start("door")
+
+
+@causes("DurabilityNotAsPromised")
+def a_door_promises_nothing(site):
+    # Without the address of nats-server's monitoring it cannot know.
+    second_door(site, NATS_MONITOR_URL="http://127.0.0.1:9")
+    yield "a gateway with a wrong NATS_MONITOR_URL"
+    site.stop("door")
+    second_door(site)
+    yield "restarted with the right one"
+    site.stop("door")
+
+
+@causes("DoorTurnsAway")
+def the_door_turns_away(site):
+    second_door(site, "--requests-at-once", "1")
+    crowd = [reader(site.second, pause=0.02) for _ in range(6)]
+    with meanwhile(*crowd):
+        yield "six people at a gateway that serves one request at once"
+        site.stop("door")
+        second_door(site)
+        yield "restarted with room for 1024"
+    site.stop("door")
+
+
+@causes("MoneyDeadLetters")
+def a_refund_is_given_up(site):
+    buyer, _, purchase, payment = bought(site)
+    account = f"sandbox_charge:['{payment}']"
+    kept = site.sql(f"SELECT VALUE doc FROM ONLY {account}")
+    site.sql(f"DELETE {account}")
+    buyer.ask("POST", f"/v1/purchases/{purchase}/refund")
+    yield "the bank knows nothing of a charge that is to be given back"
+    site.sql(f"UPSERT {account} CONTENT {{ doc: {json.dumps(kept)} }}")
+    follow(site, "MoneyDeadLetters", "maru dead-letters replay --lane job-cancel_charge", cancel_charge="refund")
+    yield "the bank knows it again, `maru dead-letters replay --lane job-refund`"
