@@ -14,20 +14,23 @@ WATCHED = workers.nobody_is_watched
 PLAN = {
     Split: [
         [
-            [workers.workers_are_missing, workers.a_lane_is_deaf, workers.a_refund_is_given_up],
+            [workers.a_lane_is_deaf],
+            [workers.workers_are_missing, workers.a_lane_is_late],
             [workers.a_run_ends_its_process],
-            [workers.a_lane_is_silent],
-            [workers.a_process_restarts, workers.a_connection_flaps, workers.files_run_out],
-            [workers.a_door_promises_nothing, workers.the_door_turns_away],
+            [workers.a_process_restarts],
+            [workers.a_door_promises_nothing, workers.the_door_turns_away, workers.files_run_out],
             [data.money_does_not_add_up, data.a_tick_fails],
         ],
         [
             [
+                # Its window is two minutes, whatever comes next.
+                servers.the_database_is_away,
                 data.the_door_answers_500,
+                workers.a_connection_flaps,
+                workers.a_refund_is_given_up,
                 servers.the_database_is_slow,
                 servers.a_stream_is_full,
                 data.a_view_waits,
-                servers.the_database_is_away,
             ]
         ],
     ],

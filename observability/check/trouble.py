@@ -17,6 +17,8 @@ from sites import Failed
 
 # How long alerts may take to fire, and to end: several times what they need on an idle machine.
 PATIENCE = 240
+# Until people have come in.
+SETTLED = 4
 
 
 @dataclass(frozen=True)

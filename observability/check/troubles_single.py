@@ -2,9 +2,10 @@
 
 import os
 import signal
+import time
 
 from people import Person, draft
-from trouble import causes, follow, meanwhile, wait_for
+from trouble import SETTLED, causes, follow, meanwhile, wait_for
 from visitors import editor, wisher
 
 
@@ -66,9 +67,9 @@ def the_provider_is_down(site):
 )
 def nats_hangs(site):
     hanging = site.nats()
-    os.kill(hanging, signal.SIGSTOP)
-    people = [editor(site.api, 0.2) for _ in range(4)]
-    with meanwhile(*people):
+    with meanwhile(*(editor(site.api, 0.2) for _ in range(4))):
+        time.sleep(SETTLED)
+        os.kill(hanging, signal.SIGSTOP)
         yield "nats-server was stopped and answers nothing"
     os.kill(hanging, signal.SIGKILL)
     wait_for("maru up has started another nats-server", 60, lambda: site.nats() != hanging)

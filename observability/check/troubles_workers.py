@@ -1,13 +1,15 @@
-"""Troubles of a split installation's processes: workers that are missing, die, are cut off or hear nothing."""
+"""Troubles of a split installation's processes: workers that are missing, die, are cut off or hear nothing, and doors."""
 
+import http.client
 import json
 import os
 import resource
 import signal
 import time
+import urllib.request
 
 from people import Person, draft
-from trouble import causes, follow, meanwhile, typed
+from trouble import causes, follow, meanwhile, typed, wait_for
 from visitors import bought, editor, reader, wisher
 from wire import Wire
 
@@ -37,13 +39,8 @@ def workers_are_missing(site):
     yield "`maru workers --only NAME` for each"
 
 
-@causes(
-    *("LaneSilent", "LaneLate"),
-    with_it=["NoWorkers"],
-    fires_within=420,
-    where={"LaneSilent": {"lane": "job-cancel_charge"}, "LaneLate": {"lane": "job-cancel_charge"}},
-)
-def a_lane_is_silent(site):
+@causes("LaneLate", with_it=["NoWorkers"], where={"LaneLate": {"lane": "job-cancel_charge"}})
+def a_lane_is_late(site):
     site.stop("cancels")
     yield "no worker of cancel_charge, and nothing to do there but canaries"
     site.start("cancels")
@@ -94,18 +91,6 @@ def a_process_restarts(site):
     yield "let run"
 
 
-@causes("FilesRunOut")
-def files_run_out(site):
-    pid = site.pid("charges")
-    _, most = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-    least = len(os.listdir(f"/proc/{pid}/fd")) * 10 // 9
-    resource.prlimit(pid, resource.RLIMIT_NOFILE, (least, most))
-    yield f"a worker may open {least} files"
-    site.stop("charges")
-    site.start("charges")
-    yield "restarted with the limit as it was"
-
-
 @causes("ConnectionFlaps")
 def a_connection_flaps(site):
     wire = Wire(site.nats_port)
@@ -124,19 +109,31 @@ def a_connection_flaps(site):
     wire.close()
 
 
-@causes("LaneDeaf", with_it=["NoWorkers"])
+@causes(
+    *("LaneDeaf", "LaneSilent"),
+    with_it=["NoWorkers"],
+    fires_within=480,
+    where={"LaneDeaf": {"lane": "job-refund"}, "LaneSilent": {"lane": "job-refund"}},
+)
 def a_lane_is_deaf(site):
     wire = Wire(site.nats_port)
-    wire.lost = r"CONSUMER\.MSG\.NEXT\.JOBS\.job-refund"
     site.stop("refunds")
     url = f"nats://127.0.0.1:{wire.port}"
     site.role("deaf", "workers", "--only", "refund", job="maru-workers", NATS_URL=url)
     site.start("deaf")
+    # One that has never heard a canary is not known to have become silent.
+    wait_for("the lane hears a canary", 120, lambda: heard(site, "deaf"))
+    wire.lost = r"CONSUMER\.MSG\.NEXT\.JOBS\.job-refund"
     yield "what the worker of refund asks for gets lost on its way to nats-server"
     site.stop("deaf")
     wire.close()
     site.start("refunds")
     yield "that worker restarted, by another way"
+
+
+def heard(site, role):
+    page = urllib.request.urlopen(f"http://{site.metrics(role)}/metrics", timeout=5).read().decode()
+    return "maru_lane_canary_timestamp_seconds" in page
 
 
 def second_door(site, *words, **env):
@@ -164,6 +161,26 @@ def the_door_turns_away(site):
         site.stop("door")
         second_door(site)
         yield "restarted with room for 1024"
+    site.stop("door")
+
+
+@causes("FilesRunOut")
+def files_run_out(site):
+    second_door(site)
+    people = [http.client.HTTPConnection(site.second, timeout=30) for _ in range(40)]
+    for one in people:
+        one.request("GET", "/livez")
+        one.getresponse().read()
+    pid = site.pid("door")
+    _, most = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    least = len(os.listdir(f"/proc/{pid}/fd")) * 8 // 7
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (least, most))
+    yield f"a gateway with forty connections may open {least} files"
+    site.stop("door")
+    for one in people:
+        one.close()
+    second_door(site)
+    yield "restarted with the limit as it was"
     site.stop("door")
 
 

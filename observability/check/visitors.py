@@ -29,6 +29,8 @@ def visits(address, role, prepare, visit, pause):
         while not stop.is_set():
             if time.monotonic() - since > TOKEN_LASTS:
                 person, known, since = joined(address, role, stop), None, time.monotonic()
+            if person is None:
+                return
             with contextlib.suppress(*TROUBLES):
                 if known is None:
                     known = prepare(person)
