@@ -69,7 +69,7 @@ manifests: setup ## Hold k3s/ against the API's schemas, the binary and our rule
 observability: ## Check rules, alerts, dashboards and runbooks, and all of it on a Maru under load
 	tools/check-observability
 
-alarms: setup ## Cause the trouble of each alert, see it fire, do what its runbook says, see it end (ARGS="DeadLetters")
+alarms: setup ## Cause each alert, see it fire, do what its runbook says, see it end (ARGS="DeadLetters StreamFull")
 	cargo build --profile $(PROFILE) -p maru $(WITH_DATABASE)
 	tools/check-observability causes $(ARGS)
 

@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::Timestamp;
-use maru_schemas::letters::{Done, Letter, Page};
+use maru_schemas::letters::{self, Done, Page};
 use maru_schemas::replays::{Replays, Shown};
 use serde_json::{Value, from_value, json};
 use uuid::Uuid;
@@ -137,9 +137,9 @@ impl DeadLetters {
             }
             What::Show { letter } => {
                 let answer = ask(&site, "dead_letters.show", json!({ "letter": letter })).await?;
-                let letter: Letter = from_value(answer)?;
+                let shown: letters::Shown = from_value(answer)?;
                 if !site.json {
-                    show_letter(&letter);
+                    show_letter(&shown);
                 }
                 Ok(())
             }
@@ -258,7 +258,7 @@ fn show_page(page: &Page) {
     }
 }
 
-fn show_letter(letter: &Letter) {
+fn show_letter(letters::Shown { letter, behind }: &letters::Shown) {
     println!("letter    {} ({})", letter.number, letter.state.as_str());
     println!(
         "message   {} in {}, sequence {}",
@@ -275,6 +275,10 @@ fn show_letter(letter: &Letter) {
     println!("body      {}", letter.body);
     if letter.is_redacted {
         println!("          (what people typed is hidden; a replay has it)");
+    }
+    if !behind.is_empty() {
+        let numbers: Vec<String> = behind.iter().map(ToString::to_string).collect();
+        println!("behind    {} wait for it and follow in this order", numbers.join(", "));
     }
     println!("history");
     for entry in &letter.history {

@@ -32,11 +32,11 @@ impl Gateway {
         let api = parts::listen("the API", self.listen.api, "--api").await?;
         let metrics = parts::listen("the metrics page", self.metrics.metrics, "--metrics").await?;
         let stop = stop::requested()?;
+        let health = Health::default();
+        telemetry::measure()?.serve(metrics, health.clone());
         let Some((nats, store)) = parts::servers(&self.servers, "maru gateway", &stop).await? else {
             return Ok(());
         };
-        let health = Health::default();
-        telemetry::measure()?.serve(metrics, health.clone());
         let monitor = self.nats_monitor.as_deref();
         let databases = self.servers.databases()?;
         let door = parts::door(&nats, &store, monitor, &databases, &self.keys.keys, &self.limits).await?;

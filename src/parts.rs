@@ -11,6 +11,7 @@ use maru_gateway::keys::Keys;
 use maru_gateway::proxies::Proxies;
 use maru_gateway::{Door, Settings};
 use maru_streams::durability::{self, Durability};
+use maru_streams::heal::lost_context;
 use maru_streams::intention::Clock;
 use maru_streams::nats::Nats;
 use maru_streams::store::{Addresses, Store, StoreError};
@@ -106,12 +107,21 @@ pub async fn door(
     Ok(door)
 }
 
-/// How long a process that is started waits for the servers it stands on: they may be starting beside it.
-const SERVERS_WITHIN: Duration = Duration::from_secs(60);
-/// Between two tries.
+/// Between two tries to reach the servers, and two words that they are still waited for.
 const TRY_EVERY: Duration = Duration::from_millis(500);
+const TELL_EVERY: Duration = Duration::from_secs(60);
 
-/// The servers of one's own, with every database whatever part this process does; none, if a stop was asked for while they were waited for.
+/// The database is empty, and the streams are not.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "EVENTS tells of {0}, and the database knows nothing of them: its data was lost, or it is another one. Name the right \
+     one, or bring it back (`maru restore --database-only`, docs/operating/backup.md); nothing was started"
+)]
+struct Lost(&'static str);
+
+/// The servers of one's own, with every database whatever part this process does; none, if a stop was asked for while they
+/// were waited for. They are waited for without end: who started while one is away, in the middle of the night, is there as
+/// soon as it is back, and says until then on its metrics page that it takes no work.
 pub async fn servers(
     servers: &Servers,
     name: &str,
@@ -122,28 +132,41 @@ pub async fn servers(
     let reach = async || -> Result<(Nats, Store), Box<dyn std::error::Error>> {
         let nats = Nats::connect(&servers.nats, name).await?;
         let store = Store::open(&databases, servers.credentials()).await?;
-        Ok((nats, store))
+        match lost_context(&nats, &store, &maru_schemas::CONTEXTS).await? {
+            Some(context) => Err(Lost(context).into()),
+            None => Ok((nats, store)),
+        }
     };
-    let until = Instant::now() + SERVERS_WITHIN;
-    let mut is_told = false;
+    let begun = Instant::now();
+    let mut told_at: Option<Instant> = None;
     loop {
         match stop.run_until_cancelled(reach()).await {
             None => return Ok(None),
             Some(Ok(reached)) => return Ok(Some(reached)),
-            Some(Err(error)) if Instant::now() > until || is_told_wrongly(&*error) => return Err(error),
-            Some(Err(error)) if !is_told => {
-                tracing::info!(why = crate::sentence(&*error), "waiting for the servers");
-                is_told = true;
+            Some(Err(error)) if is_told_wrongly(&*error) => return Err(error),
+            Some(Err(error)) => {
+                let why = crate::sentence(&*error);
+                match told_at {
+                    None => tracing::info!(why, "waiting for the servers"),
+                    Some(at) if at.elapsed() < TELL_EVERY => {}
+                    Some(_) => tracing::warn!(
+                        why,
+                        seconds = begun.elapsed().as_secs(),
+                        "still waiting for the servers"
+                    ),
+                }
+                if told_at.is_none_or(|at| at.elapsed() >= TELL_EVERY) {
+                    told_at = Some(Instant::now());
+                }
             }
-            Some(Err(_)) => {}
         }
-        tokio::time::sleep(TRY_EVERY).await;
+        let _ = stop.run_until_cancelled(tokio::time::sleep(TRY_EVERY)).await;
     }
 }
 
 /// Whether somebody has to say it otherwise.
 fn is_told_wrongly(error: &(dyn std::error::Error + 'static)) -> bool {
-    matches!(error.downcast_ref(), Some(StoreError::Divided { .. }))
+    matches!(error.downcast_ref(), Some(StoreError::Divided { .. })) || error.is::<Lost>()
 }
 
 /// The embedded database could not be opened.

@@ -94,9 +94,12 @@ impl Restore {
         manifest: &Manifest,
     ) -> Result<Option<Report>, Box<dyn std::error::Error>> {
         let nats = Nats::connect(nats, "maru restore").await?;
-        let running = desk::ask(&nats, "views.status", &json!({}), |_| {}).await;
-        if !matches!(running, Err(DeskError::Nobody)) {
-            return Err(Running.into());
+        // Whoever only wants to know need not stop anybody for it.
+        if !self.check {
+            let running = desk::ask(&nats, "views.status", &json!({}), |_| {}).await;
+            if !matches!(running, Err(DeskError::Nobody)) {
+                return Err(Running.into());
+            }
         }
         let databases = self.database.beside(database)?;
         manifest.refuse_unless_divided_so(databases.own.keys().copied())?;
@@ -144,12 +147,12 @@ impl Restore {
         parts::private_folder(&self.site.data)?;
         let data = self.site.data.canonicalize()?;
         refuse_unless_empty(&data, self.database_only)?;
-        let streams = data.join("nats");
-        if server::running(&streams)?.is_some() {
-            return Err(BackupError::Busy(streams).into());
-        }
         if self.check {
             return Ok(None);
+        }
+        let streams = data.join("nats");
+        if server::running(&streams)?.is_some() {
+            return Err(Running.into());
         }
         let making = data.join("restoring");
         if server::running(&making.join("nats"))?.is_some() {

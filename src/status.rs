@@ -51,6 +51,7 @@ impl Status {
     async fn once(&self, reached: &Reached) -> Outcome {
         let mut status = reached.ask("lanes.status", json!({}), |_| {}).await?;
         status["isRunning"] = (!reached.is_opened_here()).into();
+        status["needs"] = needs(&status).into();
         match self.site.json {
             // One line each when there will be many.
             true if self.watch => println!("{status}"),
@@ -130,15 +131,21 @@ fn page(status: &Value) -> String {
     let mut page = table(&head, &lanes) + "\n";
     page += &(table(&["view", "mark", "lag"], &views) + "\n");
     page += &(table(&["stream", "messages", "bytes", "full"], &streams) + "\n");
-    let mut needs: Vec<String> = each(status, "lanes").filter_map(need).collect();
-    if status["isRunning"] == false {
-        needs.insert(0, "! nobody works here: start Maru (`maru up`)".to_owned());
-    }
+    let needs = needs(status);
     page += &match needs.is_empty() {
         true => "nothing needs you\n".to_owned(),
-        false => needs.join("\n") + "\n",
+        false => needs.iter().map(|need| format!("! {need}\n")).collect(),
     };
     page
+}
+
+/// What needs somebody, a sentence each, the worst first.
+fn needs(status: &Value) -> Vec<String> {
+    let nobody = (status["isRunning"] == false).then(|| "nobody works here: start Maru (`maru up`)".to_owned());
+    nobody
+        .into_iter()
+        .chain(each(status, "lanes").filter_map(need))
+        .collect()
 }
 
 /// What a lane needs from somebody.
@@ -170,5 +177,5 @@ fn need(lane: &Value) -> Option<String> {
         let letters = if lane["dead"] == 1 { "letter" } else { "letters" };
         needs.push(format!("{} dead {letters}", lane["dead"]));
     }
-    (!needs.is_empty()).then(|| format!("! {name}: {}", needs.join("; ")))
+    (!needs.is_empty()).then(|| format!("{name}: {}", needs.join("; ")))
 }

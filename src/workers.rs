@@ -2,6 +2,7 @@
 
 use clap::Args;
 use maru_streams::doctor::Place;
+use maru_streams::jobs::Health;
 use maru_workers::house::names;
 
 use crate::settings::{Keeping, Metrics, Outside, Servers};
@@ -39,18 +40,18 @@ impl Workers {
         telemetry::log("maru-workers")?;
         let metrics = parts::listen("the metrics page", self.metrics.metrics, "--metrics").await?;
         let stop = stop::requested()?;
+        let health = Health::default();
+        telemetry::measure()?.serve(metrics, health.clone());
         let Some((nats, store)) = parts::servers(&self.servers, "maru workers", &stop).await? else {
             return Ok(());
         };
-        let measured = telemetry::measure()?;
         let place = Place {
             databases: self.servers.databases()?,
             ..Place::default()
         };
         let house = parts::house(&nats, &store, parts::ai(&self.outside)?, self.outside.bank_timeout()).at(place);
-        let working = house.keeping(self.keeping.horizon()).start(&self.only);
-        let health = working.health().clone();
-        measured.serve(metrics, health.clone());
+        let house = house.keeping(self.keeping.horizon()).seen_at(health.clone());
+        let working = house.start(&self.only);
         health.takes_work(true);
         tracing::info!(lanes = working.lanes(), only = ?self.only, "the workers are up");
         stop.cancelled().await;

@@ -12,7 +12,7 @@ use maru_streams::jobs::{Delivery, Handler, Lane, Policy, Verdict};
 use maru_streams::publish::Outgoing;
 use maru_streams::subject::Subject;
 use maru_streams::testing::{World, raw_loop};
-use maru_streams::topology::{Consumer, JOBS, Reads};
+use maru_streams::topology::{self, Consumer, JOBS, Reads};
 use tokio::sync::Notify;
 
 use crate::new_id;
@@ -85,8 +85,9 @@ async fn lane(world: &World, slots: usize, round: usize) -> Duration {
         done: AtomicUsize::new(0),
         enough: Notify::new(),
     });
+    let name = format!("job-idle-{slots}-{round}");
     let lane = Lane {
-        name: format!("job-idle-{slots}-{round}"),
+        name: name.clone(),
         stream: JOBS,
         filters: vec!["job.idle.>".to_owned()],
         policy: Policy {
@@ -99,6 +100,14 @@ async fn lane(world: &World, slots: usize, round: usize) -> Duration {
     let begun = Instant::now();
     let running = lane.start(&world.engine);
     idle.enough.notified().await;
+    // As in the raw loop: each acknowledgement is confirmed before it counts.
+    let settled = async || {
+        let info = topology::consumer_info(&world.nats, JOBS, &name).await;
+        info.expect("the consumer").ack_floor.stream_sequence
+    };
+    while settled().await < jobs(slots) as u64 {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
     let took = begun.elapsed();
     running.stop(Duration::from_secs(10)).await;
     took

@@ -46,8 +46,8 @@ pub async fn alone(sheet: &mut Sheet, world: &World, authors: &Authors) -> f64 {
     middle(ratios)
 }
 
-/// How many commands of a crowd are finished for each transaction that a crowd can make.
-pub async fn crowd(sheet: &mut Sheet, world: &World, authors: &Authors) -> f64 {
+/// How many commands of a crowd are finished for each transaction that a crowd can make, and how many a second.
+pub async fn crowd(sheet: &mut Sheet, world: &World, authors: &Authors) -> (f64, Speed) {
     let (mut transactions, mut commands, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..TURNS {
         let transaction = fly_for(CROWD, TRANSACTIONS, usize::MAX, transacting(world)).await;
@@ -61,6 +61,7 @@ pub async fn crowd(sheet: &mut Sheet, world: &World, authors: &Authors) -> f64 {
         TRANSACTIONS,
         &Speed::of_all(transactions),
     );
-    sheet.speed("by turns: command, finished", IN_FLIGHT, &Speed::of_all(commands));
-    middle(ratios)
+    let live = Speed::of_all(commands);
+    sheet.speed("by turns: command, finished", IN_FLIGHT, &live);
+    (middle(ratios), live)
 }

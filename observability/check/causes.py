@@ -28,7 +28,7 @@ from uncaused import NOT_CAUSED
 from weather import Sky
 
 # What a start and an end look like to Prometheus.
-COMES_AND_GOES = {"NothingWatched", "ProcessDown"}
+COMES_AND_GOES = {"NothingWatched", "ProcessDown", "DoorClosed"}
 
 
 class Drill:

@@ -52,6 +52,7 @@ class Course:
             self.steps.close()
             self.span[2] = time.monotonic() + AFTER
             return
+        self.caused_at = time.monotonic()
         self.drill.say(f"{self.namespace}: {self.names}: {self.caused}")
         for name in self.trouble.alerts:
             self.fires(name)
@@ -75,9 +76,10 @@ class Course:
     def fires(self, name):
         first = self.drill.alarms.first
         try:
-            within = self.began + self.trouble.fires_within - time.monotonic()
+            within = self.caused_at + self.trouble.fires_within - time.monotonic()
             at = wait_for(f"{name} fires", max(round(within), 1), lambda: first(*self.where(name), self.began))
-            self.fired[name] = at - self.began
+            # Some fire while they are being caused.
+            self.fired[name] = max(at - self.caused_at, 0)
         except Failed as reason:
             self.drill.complain(f"{self.namespace}: {self.caused}, and {reason}")
 
@@ -110,8 +112,8 @@ class Course:
             told = f"{name}: {self.caused}; fired after {after:.0f} s; {self.done}"
             try:
                 self.rests(f"{name} ends", name, self.trouble.ends_within)
-                after = max(self.drill.alarms.last(*self.where(name)) - self.helped, 0)
-                self.drill.say(f"ok     {told}; ended after {after:.0f} s")
+                after = self.drill.alarms.last(*self.where(name)) - self.helped
+                self.drill.say(f"ok     {told}; " + (f"ended after {after:.0f} s" if after > 0 else "ended by then"))
             except Failed as reason:
                 self.drill.complain(f"{told}; {reason}")
         try:

@@ -4,10 +4,11 @@ run beside each other; in each the troubles, one after the other.
 
 import troubles_data as data
 import troubles_disk as disk
+import troubles_doors as doors
 import troubles_servers as servers
 import troubles_single as single
 import troubles_workers as workers
-from sites import Single, Small, Split
+from installations import Single, Small, Split
 
 # Before any installation is there.
 WATCHED = workers.nobody_is_watched
@@ -15,10 +16,10 @@ PLAN = {
     Split: [
         [
             [workers.a_lane_is_deaf],
-            [workers.workers_are_missing, workers.a_lane_is_late],
+            [workers.workers_are_missing, workers.a_context_is_unusable],
             [workers.a_run_ends_its_process],
-            [workers.a_process_restarts],
-            [workers.a_door_promises_nothing, workers.the_door_turns_away, workers.files_run_out],
+            [workers.a_process_restarts, workers.a_lane_is_late],
+            [doors.a_door_promises_nothing, doors.the_door_turns_away, doors.files_run_out],
             [data.money_does_not_add_up, data.a_tick_fails],
         ],
         [
@@ -26,8 +27,9 @@ PLAN = {
                 # Its window is two minutes, whatever comes next.
                 servers.the_database_is_away,
                 data.the_door_answers_500,
+                doors.no_door_is_open,
                 workers.a_connection_flaps,
-                workers.a_refund_is_given_up,
+                data.a_refund_is_given_up,
                 servers.the_database_is_slow,
                 servers.a_stream_is_full,
                 data.a_view_waits,
@@ -41,7 +43,7 @@ PLAN = {
         ],
         [[single.nats_hangs]],
     ],
-    Small: [[[disk.the_disk_fills, disk.an_unclean_start, disk.healing_is_incomplete]]],
+    Small: [[[disk.errors_trickle, disk.the_disk_fills, disk.an_unclean_start, disk.healing_is_incomplete]]],
 }
 
 

@@ -62,7 +62,15 @@ def the_provider_is_down(site):
 
 @causes(
     *("StreamFrozen", "StreamingServerUnwell", "ErrorBudgetBurnsFast"),
-    with_it=["PublishingFails", "HouseOutOfOrder", "OutboxStuck", "CommandsLate", "NoWorkers", "LaneDeaf"],
+    with_it=[
+        "ContextUnusable",
+        "PublishingFails",
+        "HouseOutOfOrder",
+        "OutboxStuck",
+        "CommandsLate",
+        "NoWorkers",
+        "LaneDeaf",
+    ],
     fires_within=300,
 )
 def nats_hangs(site):

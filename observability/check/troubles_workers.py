@@ -1,16 +1,14 @@
-"""Troubles of a split installation's processes: workers that are missing, die, are cut off or hear nothing, and doors."""
+"""Troubles of a split installation's workers: they are missing, die, are cut off or hear nothing."""
 
-import http.client
-import json
-import os
-import resource
 import signal
 import time
 import urllib.request
 
+from common import run
 from people import Person, draft
-from trouble import causes, follow, meanwhile, typed, wait_for
-from visitors import bought, editor, reader, wisher
+from sites import Failed
+from trouble import causes, follow, meanwhile, says, typed, wait_for
+from visitors import OK_OR_LATER, editor, wisher
 from wire import Wire
 
 
@@ -39,12 +37,25 @@ def workers_are_missing(site):
     yield "`maru workers --only NAME` for each"
 
 
+@causes("ContextUnusable", with_it=["NoWorkers", "CommandsLate"])
+def a_context_is_unusable(site):
+    wait_for("the lane hears a canary", 120, lambda: heard(site, "reviews"))
+    site.stop("reviews")
+    yield "no worker of reviews for minutes"
+    site.start("reviews")
+    yield "`maru workers --only reviews`"
+
+
 @causes("LaneLate", with_it=["NoWorkers"], where={"LaneLate": {"lane": "job-cancel_charge"}})
 def a_lane_is_late(site):
     site.stop("cancels")
     yield "no worker of cancel_charge, and nothing to do there but canaries"
     site.start("cancels")
     yield "`maru workers --only cancel_charge`"
+
+
+def is_decided(author, book):
+    return author.ask("GET", f"/v1/books/{book}", wanted=OK_OR_LATER).get("storyStatus") in ("READY", "FAILED")
 
 
 @causes("RunsQuarantined", "ProcessDown", lingers=True, fires_within=300)
@@ -75,7 +86,7 @@ def a_run_ends_its_process(site):
     if "stories" not in site.running:
         site.start("stories")
     author.seq = None
-    author.until(f"/v1/books/{book}", "storyStatus", "READY", "FAILED", patience=120)
+    wait_for("the book is written", 240, lambda: is_decided(author, book))
     follow(site, "RunsQuarantined", "maru dead-letters list --reason ended_its_process")
     yield "nobody kills it any more: the book is written"
 
@@ -83,10 +94,10 @@ def a_run_ends_its_process(site):
 @causes("ProcessRestarts", with_it=["ProcessDown"], lingers=True)
 def a_process_restarts(site):
     for _ in range(3):
-        site.stop("flows", signal.SIGKILL, watched=True)
-        site.start("flows")
         # Long enough to be scraped.
         time.sleep(4)
+        site.stop("flows", signal.SIGKILL, watched=True)
+        site.start("flows")
     yield "the worker of the flows was killed three times and started again"
     yield "let run"
 
@@ -125,6 +136,9 @@ def a_lane_is_deaf(site):
     wait_for("the lane hears a canary", 120, lambda: heard(site, "deaf"))
     wire.lost = r"CONSUMER\.MSG\.NEXT\.JOBS\.job-refund"
     yield "what the worker of refund asks for gets lost on its way to nats-server"
+    says("LaneDeaf", "of the worker's metrics port: 503 names the lane")
+    if "job-refund" not in (told := run("curl", "-si", f"http://{site.metrics('deaf')}/livez").stdout):
+        raise Failed(f"/livez does not name the lane: {told}")
     site.stop("deaf")
     wire.close()
     site.start("refunds")
@@ -134,64 +148,3 @@ def a_lane_is_deaf(site):
 def heard(site, role):
     page = urllib.request.urlopen(f"http://{site.metrics(role)}/metrics", timeout=5).read().decode()
     return "maru_lane_canary_timestamp_seconds" in page
-
-
-def second_door(site, *words, **env):
-    site.role("door", "gateway", *words, job="maru-gateway", MARU_API=site.second, **env)
-    site.start("door")
-
-
-@causes("DurabilityNotAsPromised")
-def a_door_promises_nothing(site):
-    # Without the address of nats-server's monitoring it cannot know.
-    second_door(site, NATS_MONITOR_URL="http://127.0.0.1:9")
-    yield "a gateway with a wrong NATS_MONITOR_URL"
-    site.stop("door")
-    second_door(site)
-    yield "restarted with the right one"
-    site.stop("door")
-
-
-@causes("DoorTurnsAway")
-def the_door_turns_away(site):
-    second_door(site, "--requests-at-once", "1")
-    crowd = [reader(site.second, pause=0.02) for _ in range(6)]
-    with meanwhile(*crowd):
-        yield "six people at a gateway that serves one request at once"
-        site.stop("door")
-        second_door(site)
-        yield "restarted with room for 1024"
-    site.stop("door")
-
-
-@causes("FilesRunOut")
-def files_run_out(site):
-    second_door(site)
-    people = [http.client.HTTPConnection(site.second, timeout=30) for _ in range(40)]
-    for one in people:
-        one.request("GET", "/livez")
-        one.getresponse().read()
-    pid = site.pid("door")
-    _, most = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-    least = len(os.listdir(f"/proc/{pid}/fd")) * 8 // 7
-    resource.prlimit(pid, resource.RLIMIT_NOFILE, (least, most))
-    yield f"a gateway with forty connections may open {least} files"
-    site.stop("door")
-    for one in people:
-        one.close()
-    second_door(site)
-    yield "restarted with the limit as it was"
-    site.stop("door")
-
-
-@causes("MoneyDeadLetters")
-def a_refund_is_given_up(site):
-    buyer, _, purchase, payment = bought(site)
-    account = f"sandbox_charge:['{payment}']"
-    kept = site.sql(f"SELECT VALUE doc FROM ONLY {account}")
-    site.sql(f"DELETE {account}")
-    buyer.ask("POST", f"/v1/purchases/{purchase}/refund")
-    yield "the bank knows nothing of a charge that is to be given back"
-    site.sql(f"UPSERT {account} CONTENT {{ doc: {json.dumps(kept)} }}")
-    follow(site, "MoneyDeadLetters", "maru dead-letters replay --lane job-cancel_charge", cancel_charge="refund")
-    yield "the bank knows it again, `maru dead-letters replay --lane job-refund`"

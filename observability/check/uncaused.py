@@ -7,7 +7,6 @@ NOT_CAUSED = {
     "VersionsMixed": "it needs two builds, and the drill has one",
     "ClockStandsStill": "the janitor comes every ten minutes, so that it stays away is seen after more than an hour",
     "LedgerUnchecked": "money is compared every five minutes, so that nobody does is seen after half an hour",
-    "ErrorBudgetBurnsSlowly": "even in a hurry it takes twelve minutes after the last error to end",
     "CertificateExpires": "certificates are an ingress' business, and there is none here",
     "CertificateExpiresSoon": "certificates are an ingress' business, and there is none here",
 }

@@ -9,6 +9,8 @@ from people import GOOD_CARD, Person, Refused, draft
 # An access token is good for five minutes.
 TOKEN_LASTS = 240
 ANY = (200, 201, 202, 204, 400, 401, 402, 403, 404, 409, 410, 422, 429, 500, 502, 503, 504)
+# Of what a view shows, which may come later.
+OK_OR_LATER = (200, 404, 503)
 TROUBLES = (OSError, http.client.HTTPException, Refused, KeyError, ValueError)
 
 

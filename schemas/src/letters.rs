@@ -141,6 +141,18 @@ pub struct Letter {
     pub history: Vec<Entry>,
 }
 
+/// A letter with what hangs on it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ShownLetter)]
+#[serde(rename_all = "camelCase")]
+pub struct Shown {
+    /// The letter itself.
+    #[serde(flatten)]
+    pub letter: Letter,
+    /// The numbers of those that wait behind it, in the order in which they follow.
+    pub behind: Vec<u64>,
+}
+
 /// The most entries of a history that a letter carries along.
 const REMEMBERED: usize = 100;
 

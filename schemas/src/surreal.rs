@@ -89,4 +89,9 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "rooms",
         text: include_str!("../surreal/015_rooms.surql"),
     },
+    Migration {
+        number: 16,
+        name: "due",
+        text: include_str!("../surreal/016_due.surql"),
+    },
 ];

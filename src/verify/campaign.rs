@@ -23,7 +23,7 @@ pub enum Campaign {
     Crash,
     /// Processes frozen for seconds.
     Freeze,
-    /// The wire between people and the door cut for seconds.
+    /// A wire cut for seconds: between people and the doors or, split, from all processes to nats-server or the database.
     Cut,
     /// Processes killed every few seconds, while they are still starting too.
     RepeatedKill,
@@ -175,9 +175,12 @@ impl Field<'_> {
 
     async fn cut(&mut self) -> Result<String, ScratchError> {
         let length = self.dice.between_ms(100, 3_000);
-        self.wire.cut();
+        let mut wires = vec![("the door", self.wire.clone())];
+        wires.extend(self.scratch.wires.iter().cloned());
+        let (to, wire) = self.dice.pick(&wires).unwrap_or(&wires[0]);
+        wire.cut();
         self.waits(length).await?;
-        self.wire.mend();
-        Ok("the wire to the door cut".to_owned())
+        wire.mend();
+        Ok(format!("the wire to {to} cut"))
     }
 }

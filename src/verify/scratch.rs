@@ -19,6 +19,7 @@ use rustix::process::Signal;
 pub use process::signal;
 
 use super::dice::Dice;
+use super::wire::Wire;
 use process::Process;
 
 /// How long a start may take, a disk full of other work included.
@@ -60,6 +61,8 @@ pub struct Scratch {
     pub doors: Vec<SocketAddr>,
     http: reqwest::Client,
     pub processes: Vec<Process>,
+    /// From the processes of the split form to the servers they stand on, with what each leads to.
+    pub wires: Vec<(&'static str, Wire)>,
     /// Those of the split form; one process keeps its own.
     server: Option<NatsServer>,
     pub database: Option<Database>,

@@ -1,5 +1,6 @@
-//! The wire between people and the doors, which can be cut: then connections break at once, answers on
-//! their way are lost, and new connections are refused until it is whole again.
+//! A wire that can be cut, between people and the doors, or between the processes of a split installation and a server they
+//! stand on: then connections break at once, answers on their way are lost, and new connections are refused until it is
+//! whole again.
 
 use std::net::SocketAddr;
 
@@ -7,6 +8,7 @@ use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+#[derive(Clone)]
 pub struct Wire {
     address: SocketAddr,
     is_whole: watch::Sender<bool>,

@@ -1,4 +1,5 @@
-//! How durable "accepted" is, read from the servers themselves and not from our own settings.
+//! How durable "accepted" is, read from the servers themselves and not from our own settings. One thing cannot be read: a
+//! database server behind `ws://` does not tell whether it writes through, and is taken at its address's word.
 
 use std::time::Duration;
 

@@ -127,6 +127,66 @@ async fn what_was_there_when_a_backup_was_begun_is_there_after_it_was_restored()
     restored.ends_well().await;
 }
 
+/// The disk of the database is lost, and the streams have lived on.
+#[tokio::test(flavor = "multi_thread")]
+async fn with_last_nights_database_under_todays_streams_nothing_is_lost() {
+    if one_process_only(FOLDERS) {
+        return;
+    }
+    let house = House::new().await;
+    let (author, reader) = (house.author("author").await, house.reader("reader").await);
+    let book = author.publishes("Of yesterday", 100).await;
+    let place = tempfile::tempdir().expect("a folder");
+    let (to, data) = (place.path().join("backups"), house.data());
+    let backing_up = [
+        "backup",
+        "--json",
+        "--to",
+        text(&to),
+        "--data",
+        text(&data),
+        "--keep",
+        "1",
+    ];
+    let taken = told(&backing_up).await;
+    let from = taken["folder"].as_str().expect("a folder").to_owned();
+    let later = author.publishes("Of today", 100).await;
+    let purchase = reader.buys(&later, CARD, "COMPLETED").await;
+    house.settles().await;
+    assert!(house.stop().await.success());
+
+    let restoring = [
+        "restore",
+        "--json",
+        "--database-only",
+        "--from",
+        &from,
+        "--data",
+        text(&data),
+    ];
+    let said = refused(&restoring).await;
+    assert!(said.contains("has a database in it"), "{said}");
+    for part in ["db", "closed.json"] {
+        std::fs::rename(data.join(part), place.path().join(part)).expect("out of the way");
+    }
+    let said = refused(&["restore", "--from", &from, "--data", text(&data)]).await;
+    assert!(said.contains("has an installation in it"), "{said}");
+    let checked = told(&[&restoring[..], &["--check"]].concat()).await;
+    assert_eq!(checked["nothingInTheWay"], true);
+    assert!(!data.join("db").exists(), "nothing was changed");
+    let report = told(&restoring).await;
+    assert_eq!(report["healed"]["unhealableAggregates"], 0, "{report}");
+    assert!(report["healed"]["healedEvents"].as_u64() >= Some(3), "{report}");
+
+    house.start().await;
+    author.sees_book(&book, "title", "Of yesterday").await;
+    author.sees_book(&later, "title", "Of today").await;
+    let purchase = purchase["id"].as_str().expect("an id");
+    reader.sees_purchase(purchase, "COMPLETED").await;
+    reader.get(&format!("/v1/books/{later}/contents")).await.is(200);
+    house.ends_well().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backup_that_is_damaged_or_was_not_finished_is_not_restored() {
     if one_process_only(FOLDERS) {

@@ -92,6 +92,7 @@ async fn a_lane_is_seen_paused_and_let_go_on_from_the_command_line_and_through_t
     let status = maru(&house, &["status", "--json"]).await.ended(0).json();
     assert_eq!(lane(&status, "job-write_story")["health"], "idle");
     assert!(status["streams"].as_array().is_some_and(|streams| streams.len() == 6));
+    assert_eq!(status["needs"], json!([]));
     let page = maru(&house, &["status"]).await.ended(0).out;
     assert!(
         page.contains("nothing needs you") && page.contains("cmd-books"),

@@ -79,6 +79,7 @@ pub struct House {
     pub(crate) paces: Paces,
     pub(crate) place: Place,
     horizon: Duration,
+    health: Health,
 }
 
 /// The names that `--only` takes, and what each stands for.
@@ -137,6 +138,7 @@ impl House {
         lanes.push(mover(jobs_out.clone()));
         Self {
             horizon: HORIZON,
+            health: Health::default(),
             parts,
             outbox,
             lanes,
@@ -169,6 +171,13 @@ impl House {
     #[must_use]
     pub const fn keeping(mut self, horizon: Duration) -> Self {
         self.horizon = horizon;
+        self
+    }
+
+    /// Says where it is seen whether it is well: whoever is asked for that may be there before it.
+    #[must_use]
+    pub fn seen_at(mut self, health: Health) -> Self {
+        self.health = health;
         self
     }
 
@@ -218,14 +227,15 @@ impl House {
         let wanted = |name: &str| only.is_empty() || only.iter().any(|only| only == name);
         let letters = self.letters();
         let (nats, store) = (self.parts.nats.clone(), self.parts.store.clone());
-        let engine = Engine::new(
+        let health = self.health.clone();
+        let mut engine = Engine::new(
             nats,
             store,
             self.jobs.clone(),
             letters.clone(),
             self.parts.clock.clone(),
         );
-        let health = engine.health.clone();
+        engine.health = health.clone();
         let ticks = self.clockwork().ticks(engine.schedules.clone());
         let stop = CancellationToken::new();
         let watched = self.views.clone();

@@ -10,6 +10,7 @@ use maru_streams::store::Credentials;
 use super::process::Process;
 use super::{Database, Scratch, ScratchError, free_address};
 use crate::verify::dice::Dice;
+use crate::verify::wire::Wire;
 
 /// How many doors a split installation has; more would only share the same load.
 const DOORS: usize = 2;
@@ -72,6 +73,7 @@ impl Scratch {
             doors: vec![api],
             http,
             processes: vec![maru],
+            wires: Vec::new(),
             server: None,
             database: None,
             failed_starts: 0,
@@ -103,15 +105,24 @@ impl Scratch {
             password: format!("{:016x}", dice.roll()),
         };
         let url = format!("ws://{listens}");
+        let nats: SocketAddr = server
+            .url()
+            .trim_start_matches("nats://")
+            .parse()
+            .map_err(std::io::Error::other)?;
+        let wires = vec![
+            ("nats-server", Wire::before(vec![nats]).await?),
+            ("the database", Wire::before(vec![listens]).await?),
+        ];
         let site = Site {
             program,
             environment: vec![
-                ("NATS_URL", server.url().to_owned()),
+                ("NATS_URL", format!("nats://{}", wires[0].1.address())),
                 ("NATS_MONITOR_URL", server.monitor().to_owned()),
                 ("MARU_DATA", data.display().to_string()),
                 ("MARU_KEYS", data.join("keys").display().to_string()),
                 ("MARU_DB_BIND", listens.to_string()),
-                ("MARU_DB_URL", url.clone()),
+                ("MARU_DB_URL", format!("ws://{}", wires[1].1.address())),
                 ("MARU_DB_USER", credentials.user.clone()),
                 ("MARU_DB_PASSWORD", credentials.password.clone()),
                 ("MARU_STREAM_MAX_BYTES", STREAM_MAX_BYTES.to_string()),
@@ -146,6 +157,7 @@ impl Scratch {
             doors,
             http,
             processes,
+            wires,
             server: Some(server),
             database: Some(Database { url, credentials }),
             failed_starts: 0,

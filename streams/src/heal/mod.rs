@@ -20,6 +20,7 @@
 mod again;
 mod events;
 mod log;
+mod lost;
 mod mark;
 mod outbox;
 mod outcomes;
@@ -37,6 +38,7 @@ use maru_schemas::refusal::OUTCOME_LOST;
 use uuid::Uuid;
 
 use self::again::{Again, Deciding};
+pub use self::lost::lost_context;
 pub use self::mark::{Closed, Mark};
 pub use self::report::{Report, Unhealable, Why, Word};
 pub use self::start::Start;

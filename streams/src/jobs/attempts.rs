@@ -6,10 +6,15 @@
 //! heard of. What began again and again and was never heard of may be what ends the process: it is run
 //! once more with nobody beside it, and if that ends the process too, it is the culprit.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::store::{Key, Part, Store, StoreError, Tx, range, retry};
+
+/// Two clocks and a way between them may differ by so much; nobody asked for a wait so exact.
+const SLACK: Duration = Duration::from_millis(250);
 
 /// So many unheard-of runs make a message a suspect.
 const SUSPECT_FROM: u32 = 3;
@@ -25,6 +30,9 @@ pub(super) struct Tried {
     /// Whether one of them had nobody beside it.
     #[serde(default)]
     alone: Option<bool>,
+    /// How long it is yet until it is to be tried again, in milliseconds.
+    #[serde(default)]
+    early_ms: i64,
     /// Whether it was there before, so that its runs are written down.
     #[serde(skip)]
     pub(super) comes_again: bool,
@@ -40,6 +48,12 @@ impl Tried {
             failures: self.failures.max(failures),
             ..self
         }
+    }
+
+    /// How long it has yet to wait: the server waits by itself, and forgets how long when it dies.
+    pub(super) fn is_early_by(&self) -> Option<Duration> {
+        let early = Duration::from_millis(u64::try_from(self.early_ms).unwrap_or_default());
+        (early > SLACK).then_some(early)
     }
 
     /// Whether it may run in company no more.
@@ -61,7 +75,10 @@ fn key(lane: &str, message: Uuid) -> Key {
 pub(super) async fn tried(store: &Store, lane: &str, message: Uuid, deliveries: u64) -> Result<Tried, StoreError> {
     let mut rows = store
         .db()
-        .query("SELECT failures, starts, alone FROM ONLY $id")
+        .query(
+            "SELECT failures, starts, alone,
+                IF due > time::now() { duration::millis(due - time::now()) } ELSE { 0 } AS early_ms FROM ONLY $id",
+        )
         .bind(("id", key(lane, message).record()))
         .await?;
     let row: Option<serde_json::Value> = rows.take(0)?;
@@ -109,12 +126,23 @@ pub(super) async fn heard(store: &Store, lane: &str, message: Uuid) -> Result<()
     set(store, lane, message, "starts = 0, alone = false").await
 }
 
-/// Notes the nth failure. Writing the number, not adding to it, so that a repeat changes nothing.
-pub(super) async fn note(store: &Store, lane: &str, message: Uuid, nth: u32, reason: &str) -> Result<(), StoreError> {
+/// Notes the nth failure, and how long it waits now. Writing the number, not adding to it, so that a repeat changes nothing.
+pub(super) async fn note(
+    store: &Store,
+    lane: &str,
+    message: Uuid,
+    nth: u32,
+    reason: &str,
+    wait: Duration,
+) -> Result<(), StoreError> {
     let run = || {
         store
             .db()
-            .query("UPSERT $id CONTENT { failures: $nth, reason: $reason, at: time::now() } RETURN NONE")
+            .query(
+                "UPSERT $id CONTENT { failures: $nth, reason: $reason, at: time::now(), due: time::now() + $wait }
+                    RETURN NONE",
+            )
+            .bind(("wait", surrealdb::types::Duration::from(wait)))
             .bind(("id", key(lane, message).record()))
             .bind(("nth", i64::from(nth)))
             .bind(("reason", reason.to_owned()))

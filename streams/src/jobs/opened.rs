@@ -141,7 +141,7 @@ pub(super) async fn open(shared: &Shared, lease: &Lease) -> Opened {
         if let Verdict::Later(reason) = &verdict
             && shared.stream == EVENTS
         {
-            tracing::warn!(lane = %shared.name, %reason, "held until the house is in order");
+            tracing::warn!(lane = %shared.name, %reason, "waiting until the house is in order");
             metrics::counter!("maru_lane_messages_total", "lane" => shared.name.clone(), "verdict" => verdict.label())
                 .increment(1);
             looks += 1;
@@ -202,6 +202,10 @@ async fn from_stream(shared: &Shared, lease: &Lease, id: Uuid) -> Result<Opened,
     } else {
         Tried::default()
     };
+    if let Some(early) = tried.is_early_by() {
+        let why = "the server forgot how long it was to wait";
+        return Err(Verdict::Snooze(early, Reason::new("not_due", why)));
+    }
     let tried = tried.at_least(before);
     let place = place(shared, Some(envelope.subject), lease.ticket.0, id);
     let (is_awaited, is_behind) = match &place {

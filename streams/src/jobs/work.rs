@@ -179,7 +179,15 @@ async fn retry(
         tracing::warn!(lane = %shared.name, %error, "a job could not be put off; it comes again soon");
         return settle::nak(&shared.held.nats, lease, wait_out(lease.deliveries)).await;
     }
-    if let Err(error) = attempts::note(&shared.store, &shared.name, opened.counted_as, attempt, reason.code).await {
+    let noted = attempts::note(
+        &shared.store,
+        &shared.name,
+        opened.counted_as,
+        attempt,
+        reason.code,
+        wait,
+    );
+    if let Err(error) = noted.await {
         // Then this attempt counts for nothing, which is the harmless direction; but it was heard of.
         tracing::warn!(%error, "an attempt could not be counted");
         tokio::spawn(heard_later(

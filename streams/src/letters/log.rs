@@ -170,6 +170,26 @@ impl Letters {
         Ok(found.filter(|found| found.letter.number == number))
     }
 
+    /// The numbers of the letters that wait behind one, in the order in which they follow it.
+    ///
+    /// # Errors
+    /// When DEAD cannot be read.
+    pub async fn behind(&self, letter: &Letter) -> Result<Vec<u64>, LetterError> {
+        let mut behind = Vec::new();
+        // Without a key nothing follows, and what is settled holds nobody up.
+        if letter.key.is_some() && letter.state.is_open() {
+            self.each(|Found { letter: other, .. }| {
+                let is_of_its_key = other.lane == letter.lane && other.key == letter.key;
+                if is_of_its_key && other.state == State::Behind && other.seq > letter.seq {
+                    behind.push((other.seq, other.number));
+                }
+            })
+            .await?;
+        }
+        behind.sort_unstable();
+        Ok(behind.into_iter().map(|(_, number)| number).collect())
+    }
+
     /// Stores that a message died. A letter that is there already tells of the same death and stays as it is, unless it
     /// was closed and the message was sent once more since, when it had left its stream: then it is open again.
     pub(crate) async fn store(&self, letter: &Letter) -> Result<(), LetterError> {

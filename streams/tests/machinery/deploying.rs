@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use maru_schemas::envelope::Envelope;
 use maru_streams::deploy::{Unreadable, check};
 use maru_streams::jobs::{Delivery, Handler, Lane, Policy, Reason, Verdict};
 use maru_streams::publish::{Outgoing, Publisher};
 use maru_streams::testing::{World, until};
-use maru_streams::topology::{COMMANDS, Consumer, DEAD, Reads, Size};
+use maru_streams::topology::{COMMANDS, Consumer, DEAD, EVENTS, Reads, SCHEDULES, Size};
 use uuid::Uuid;
 
 use crate::toys;
@@ -85,6 +86,16 @@ async fn a_build_that_dropped_a_kind_or_a_version_is_told_how_much_it_would_stra
     plant(&world.commands, "cmd.reviews.put.v2", 12).await;
     plant(&world.events, "evt.reviews.shaken.v1", 13).await;
     plant(&world.jobs, "job.shake.v1", 14).await;
+    let later = Envelope {
+        kind: "maru.job.shake.v1".to_owned(),
+        ..toys::envelope(Uuid::from_u128(16), Uuid::from_u128(1))
+    };
+    let schedules = Publisher::start(world.nats.clone(), SCHEDULES);
+    let subject = format!("sched.job.shake.{}", Uuid::from_u128(16));
+    schedules
+        .publish(Outgoing::new(subject, &later, "{}".into(), true))
+        .await
+        .unwrap();
     let checked = check(&world.nats, &subjects(), &ours, SIZE).await.unwrap();
     assert!(!checked.is_well());
     let expected = [
@@ -92,6 +103,7 @@ async fn a_build_that_dropped_a_kind_or_a_version_is_told_how_much_it_would_stra
         unreadable("COMMANDS", "cmd.reviews.shake.v1", 2),
         unreadable("EVENTS", "evt.reviews.shaken.v1", 1),
         unreadable("JOBS", "job.shake.v1", 1),
+        unreadable("SCHEDULES", "job.shake.v1", 1),
     ];
     assert_eq!(checked.unreadable, expected);
 
@@ -108,6 +120,7 @@ async fn a_build_that_dropped_a_kind_or_a_version_is_told_how_much_it_would_stra
         unreadable("DEAD", "cmd.reviews.burn.v1", 1),
         unreadable("EVENTS", "evt.reviews.shaken.v1", 1),
         unreadable("JOBS", "job.shake.v1", 1),
+        unreadable("SCHEDULES", "job.shake.v1", 1),
     ];
     assert_eq!(checked.unreadable, expected);
     running.stop(Duration::from_secs(5)).await;
@@ -133,4 +146,14 @@ async fn a_consumer_with_work_left_that_the_build_does_not_know_is_an_orphan() {
         (checked.orphans[0].consumer.as_str(), checked.orphans[0].left),
         ("cmd-boxes", 1)
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_read_is_no_good_news() {
+    let ours = lane().consumers();
+    let world = World::new(&ours).await;
+    assert!(check(&world.nats, &subjects(), &ours, SIZE).await.unwrap().is_well());
+    world.nats.jetstream().delete_stream(EVENTS).await.unwrap();
+    let checked = check(&world.nats, &subjects(), &ours, SIZE).await.unwrap();
+    assert!(!checked.is_well() && checked.unchecked.len() == 1, "{checked:?}");
 }

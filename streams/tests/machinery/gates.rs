@@ -13,6 +13,7 @@ use maru_streams::budgets::Budgets;
 use maru_streams::jobs::{Delivery, Engine, Handler, Lane, Policy, Rate, Reason, Running, Trip, Verdict};
 use maru_streams::publish::Outgoing;
 use maru_streams::subject::Subject;
+use maru_streams::testing::conformance::{self, Backend, Process, Servers};
 use maru_streams::testing::{World, until};
 use maru_streams::topology::{self, DEAD, JOBS};
 use tokio::sync::Semaphore;
@@ -131,6 +132,27 @@ async fn four_processes_together_run_no_more_than_the_cluster_may() {
     .await;
     assert_eq!(outside.most.load(Ordering::SeqCst), 3);
     join_all(processes.into_iter().map(|one| one.stop(GRACE))).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn places_of_a_process_that_died_are_free_again_by_themselves() {
+    let policy = Policy {
+        concurrency: 2,
+        across: Some(2),
+        ..conformance::POLICY
+    };
+    let backend = Servers::make().await;
+    backend.be_impatient().await;
+    let (stuck, begun) = conformance::scripted(|_| std::future::pending());
+    let dying = backend.start(policy, stuck).await;
+    conformance::publish(&backend, 0..2).await;
+    until("it holds both places", async || begun.running() == 2).await;
+    dying.end();
+    let (handler, seen) = conformance::scripted(|_| async { Verdict::Done });
+    let other = backend.start(policy, handler).await;
+    until("the other has both", async || backend.unsettled().await == 0).await;
+    assert_eq!(seen.counts(), (0..2).map(|n| (n, 1)).collect());
+    other.stop(GRACE).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -253,8 +275,17 @@ async fn after_five_failures_in_a_row_the_other_side_is_left_alone_and_probed_on
     let running = process(&world, lane(policy, &outside));
     until("five calls failed", async || outside.calls() == 5).await;
     let opened = Instant::now();
+    let delivered = async || {
+        let consumer = topology::consumer_info(&world.nats, JOBS, "job-write_story")
+            .await
+            .unwrap();
+        consumer.delivered.consumer_sequence
+    };
+    let before = delivered().await;
     until("it is probed", async || outside.calls() == 6).await;
     assert!(opened.elapsed() >= REST.mul_f64(0.9), "{:?}", opened.elapsed());
+    let came = delivered().await - before;
+    assert!(came <= 3, "the lane took {came} messages in while it rested");
     let failed = Instant::now();
     until("the second probe goes well, and all is done", async || {
         outside.calls() == 26

@@ -8,8 +8,9 @@ use futures_util::future::{BoxFuture, poll_fn, ready};
 use maru_schemas::ids::MemberId;
 use maru_schemas::outcome::Outcome;
 use maru_streams::contract::{By, Context, ToldOf};
-use maru_streams::heal::{Closed, Heal, Mark, Why};
+use maru_streams::heal::{Closed, Heal, Mark, Why, lost_context};
 use maru_streams::jobs::{Delivery, Handler, Lane, Reason, Verdict};
+use maru_streams::store::Store;
 use maru_streams::testing::loss::set;
 use maru_streams::testing::{World, until};
 use maru_streams::topology::{COMMANDS, EVENTS};
@@ -67,9 +68,14 @@ async fn transactions_lost_anywhere_come_back_to_the_byte() {
 async fn a_database_that_is_gone_comes_back_whole() {
     let history = History::new(80, 2).await;
     let store = history.without(|_| true).await;
+    let lost = async |store: &Store| lost_context(&history.world.nats, store, &["reviews"]).await.unwrap();
+    // Nobody is to begin to work on it as it is.
+    assert_eq!(lost(&history.world.store).await, None);
+    assert_eq!(lost(&store).await, Some("reviews"));
     let report = history.mend(&store).await;
     assert_eq!(report.missing_events, history.world.count(EVENTS).await);
     assert_eq!(rows(&store).await, history.whole);
+    assert_eq!(lost(&store).await, None);
 }
 
 #[tokio::test(flavor = "multi_thread")]

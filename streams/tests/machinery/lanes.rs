@@ -168,6 +168,8 @@ async fn a_paused_lane_finishes_what_it_has_and_goes_on_when_it_is_resumed() {
     let ran = seen.total();
     assert!(ran < 10, "the rest was not delivered");
     publish(&backend, 10..20).await;
+    let paused = info().await;
+    assert_eq!((paused.num_pending, paused.num_ack_pending), (20 - ran as u64, 0));
     assert_eq!(seen.total(), ran);
     pause("0001-01-01T00:00:00Z").await;
     settled(&backend).await;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use maru_streams::jobs::{Policy, Verdict};
+use maru_streams::jobs::{Policy, Reason, Verdict};
 use maru_streams::testing::conformance::{
     Backend, Call, GRACE, LANE, POLICY, Process, Scripted, Seen, Servers, consumer, publish, scripted, settled, soon,
 };
@@ -71,6 +71,30 @@ async fn a_server_that_restarts_in_the_middle_of_jobs_disturbs_none_of_them() {
     settled(&backend).await;
     process.stop(GRACE).await;
     assert_eq!(seen.counts(), (0..20).map(|n| (n, 1)).collect());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wait_that_was_asked_for_is_kept_though_the_server_died_meanwhile() {
+    const WAIT: Duration = Duration::from_secs(4);
+    let backend = Servers::make().await;
+    let (handler, seen) = scripted(|call| async move {
+        match call.nth {
+            1 => Verdict::Retry {
+                reason: Reason::new("no_luck", "as the test wants it"),
+                at_least: Some(WAIT),
+            },
+            _ => Verdict::Done,
+        }
+    });
+    let process = backend.start(POLICY, handler).await;
+    publish(&backend, [1]).await;
+    // Before it has written down that somebody had the message, and was to have it again later.
+    soon("it has failed", async || seen.total() == 1).await;
+    backend.0.server.signal(Signal::KILL);
+    settled(&backend).await;
+    process.stop(GRACE).await;
+    assert_eq!(seen.attempts(1), [1, 2]);
+    assert!(seen.waits(1)[0] >= WAIT.mul_f64(0.9), "{:?}", seen.waits(1));
 }
 
 #[tokio::test(flavor = "multi_thread")]

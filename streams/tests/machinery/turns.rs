@@ -127,7 +127,10 @@ async fn what_waits_at_the_back_is_done_though_the_front_is_never_empty() {
     until("all of the first are done", async || {
         let (own, all) = (diary.of(1).len(), diary.done.lock().unwrap().len());
         let others = all - own;
-        assert!(others < 3 * MANY, "{own} of {MANY} were done while {others} of others were");
+        assert!(
+            others < 3 * MANY,
+            "{own} of {MANY} were done while {others} of others were"
+        );
         while sent - others < 60 {
             send(&world, newcomer, 10).await;
             (sent, newcomer) = (sent + 10, newcomer + 1);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use maru_schemas::letters::{Discard, Done, Listing, Replay, Which};
+use maru_schemas::letters::{Discard, Done, Listing, Replay, Shown, Which};
 use maru_schemas::replays::Replays;
 use maru_streams::desk::{Desk, DeskError};
 use maru_streams::letters::{Because, Letters, is_lane};
@@ -50,7 +50,12 @@ pub(super) fn answers(desk: Desk, letters: Letters, lanes: Vec<String>) -> Desk 
                 .await
                 .map_err(|error| DeskError::failed(&error))?;
             let found = found.ok_or_else(|| DeskError::NotThere(format!("there is no dead letter {number}")))?;
-            answer(Ok::<_, DeskError>(found.letter))
+            let behind = letters.behind(&found.letter).await;
+            let behind = behind.map_err(|error| DeskError::failed(&error))?;
+            answer(Ok::<_, DeskError>(Shown {
+                letter: found.letter,
+                behind,
+            }))
         }
         .boxed()
     })

@@ -20,7 +20,7 @@ use maru_streams::subject::kind_of;
 use maru_streams::tail;
 use maru_streams::testing::loss::{Rows, by_database, everything, set};
 use maru_streams::testing::{World, until};
-use maru_streams::topology::EVENTS;
+use maru_streams::topology::{COMMANDS, EVENTS};
 use maru_streams::views::mark;
 use maru_workers::heal::heal;
 use uuid::Uuid;
@@ -162,6 +162,28 @@ fn kinds<C: Contract>() -> impl Iterator<Item = String> {
     C::Event::KINDS.iter().map(|kind| kind_of(C::CONTEXT, kind))
 }
 
+fn asked<C: Contract>() -> impl Iterator<Item = String> {
+    let kinds = C::Command::KINDS.iter();
+    kinds.map(|kind| format!("cmd.{}.{kind}", C::CONTEXT))
+}
+
+/// The kinds of command that lie in the stream.
+async fn sent(village: &Village) -> BTreeSet<String> {
+    let stream = village
+        .world
+        .nats
+        .jetstream()
+        .get_stream_no_info(COMMANDS)
+        .await
+        .unwrap();
+    let subjects = stream.info_with_subjects("cmd.>").await.unwrap();
+    let kinds = subjects.map(|subject| subject.unwrap().0.split('.').take(3).collect::<Vec<_>>().join("."));
+    kinds
+        .filter(|kind| std::future::ready(!kind.ends_with(".canary")))
+        .collect()
+        .await
+}
+
 async fn recorded(village: &Village) -> BTreeSet<String> {
     let count = usize::try_from(village.world.count(EVENTS).await).unwrap();
     let events = tail::events(&village.world.nats, Some(0)).await.unwrap();
@@ -194,6 +216,13 @@ async fn every_recorded_command_decides_again_as_it_did() {
         .chain(kinds::<reviews::Reviews>())
         .collect();
     assert_eq!(recorded(&village).await, all, "every kind of event has happened");
+    let all: BTreeSet<String> = asked::<members::Members>()
+        .chain(asked::<books::Books>())
+        .chain(asked::<payments::Payments>())
+        .chain(asked::<purchases::Purchases>())
+        .chain(asked::<reviews::Reviews>())
+        .collect();
+    assert_eq!(sent(&village).await, all, "every kind of command was sent");
     // For an empty database everything is missing, so everything is decided, twice, and compared.
     let empty = Store::open("mem://", None).await.unwrap();
     let heal = heal(&village.world.nats, &empty);

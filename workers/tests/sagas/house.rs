@@ -115,11 +115,30 @@ impl Village {
         name: &str,
         command: &C::Command,
     ) -> Outcome {
-        let subject = subject.into();
+        let body = serde_json::to_vec(command).unwrap();
+        let id = self.send::<C>(actor, subject.into(), name, command.kind(), body).await;
+        let mut outcome = None;
+        until(name, async || {
+            outcome = handled(&self.world.store, C::CONTEXT, id).await.unwrap();
+            outcome.is_some()
+        })
+        .await;
+        outcome.unwrap().outcome
+    }
+
+    /// Sends a command in these words, whoever may have written them.
+    pub async fn send<C: Contract>(
+        &self,
+        actor: Actor,
+        subject: Uuid,
+        name: &str,
+        kind: &'static str,
+        body: Vec<u8>,
+    ) -> Uuid {
         let id = ids::named("test", &format!("{subject} {name}"));
         let envelope = Envelope {
             id,
-            kind: kind_of(C::CONTEXT, command.kind()),
+            kind: kind_of(C::CONTEXT, kind),
             source: "test".into(),
             time: self.world.clock.clock().now(),
             subject,
@@ -134,22 +153,12 @@ impl Village {
         };
         let at = Subject::Command {
             context: C::CONTEXT,
-            kind: command.kind(),
+            kind,
             id,
         };
-        let body = serde_json::to_vec(command).unwrap();
-        self.world
-            .commands
-            .publish(Outgoing::new(at, &envelope, body.into(), true))
-            .await
-            .unwrap();
-        let mut outcome = None;
-        until(name, async || {
-            outcome = handled(&self.world.store, C::CONTEXT, id).await.unwrap();
-            outcome.is_some()
-        })
-        .await;
-        outcome.unwrap().outcome
+        let message = Outgoing::new(at, &envelope, body.into(), true);
+        self.world.commands.publish(message).await.unwrap();
+        id
     }
 
     pub async fn book(&self, id: BookId) -> Book {

@@ -145,9 +145,14 @@ async fn dead_letters(
 
 #[utoipa::path(get, path = "/v1/ops/dead-letters/{number}", tag = "ops", security(("bearer" = [])),
     params(("number" = u64, Path)),
-    responses((status = 200, description = "The letter with its history; words are hidden.", body = Letter)))]
+    responses((status = 200, description = "The letter with its history, and what waits behind it; words are hidden.",
+        body = letters::Shown)))]
 /// One letter.
-async fn dead_letter(State(door): Here, _: Administrator, Named(number): Named<u64>) -> Result<Json<Letter>, Problem> {
+async fn dead_letter(
+    State(door): Here,
+    _: Administrator,
+    Named(number): Named<u64>,
+) -> Result<Json<letters::Shown>, Problem> {
     door.ask_typed("dead_letters.show", json!({ "letter": number })).await
 }
 

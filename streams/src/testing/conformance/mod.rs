@@ -8,7 +8,9 @@
 //! * [`Memory`], a model of the contract in two pages. It keeps the checks honest (one that only holds by
 //!   the habits of a server fails here), and lets a product test its handlers without any server.
 //!
-//! `maru_streams::conformance!(Servers);` makes a test of each check.
+//! `maru_streams::conformance!(Servers);` makes a test of each check. What only servers can show (they are killed, frozen,
+//! cut off, a consumer is deleted, patience runs out) stands in `tests/machinery/`: `outages`, `lanes`, `hearing`, `gates`,
+//! and what the letters do in `letters`.
 
 mod failing;
 mod memory;

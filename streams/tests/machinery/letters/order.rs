@@ -42,6 +42,9 @@ async fn successors_of_a_dead_event_wait_and_follow_in_order_while_other_keys_go
     assert_eq!(order[0], (head.number, None));
     assert_eq!(order[1], (second.number, Some(head.number)));
     assert_eq!(order.len(), 9);
+    let follow: Vec<u64> = order[1..].iter().map(|(number, _)| *number).collect();
+    assert_eq!(letters(&world).behind(&head).await.unwrap(), follow);
+    assert_eq!(letters(&world).behind(&second).await.unwrap(), follow[1..]);
     assert!(!plan[0].is_readable, "boxes are a toy that no contract knows");
 
     // One of the successors is broken too: it stops those behind it, and only those.
