@@ -24,6 +24,7 @@ from live import Process, Prometheus
 from plan import WATCHED, is_wanted, selected
 from scaled import all_rules, configuration
 from sites import Targets, forget_settings
+from trouble import wait_for
 from uncaused import NOT_CAUSED
 from weather import Sky
 
@@ -97,6 +98,8 @@ class Drill:
                     list(pool.map(lambda line: self.line(site, line, lingering), lines))
             for thread in lingering:
                 thread.join()
+            # It has to be seen before it goes, if that is all it was wanted for.
+            wait_for("something is watched", 60, lambda: not self.alarms.fires("", "NothingWatched", {}))
         except TROUBLES as reason:
             self.complain(f"{site.name}: {reason}")
         finally:

@@ -38,8 +38,9 @@ from common import (
 from people import Crowd
 from provider import Server
 
-# How long people are there: longer than a minute, so that the canaries have sung.
-LOAD = 85
+# How long people are there: longer than a minute and a half, so that the canaries have sung and what is worked out
+# every half minute has heard them.
+LOAD = 100
 # What a dashboard puts in for its variables.
 VARIABLES = {"$__rate_interval": "1m", "$__range_s": "90", "$__range": "90s"}
 SELECTOR = re.compile(r"([a-zA-Z_:][\w:]*)(\{[^{}]*(?:\"(?:[^\"\\]|\\.)*\"[^{}]*)*\})?")

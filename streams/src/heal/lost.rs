@@ -40,7 +40,7 @@ pub async fn lost_context(
 async fn keeps_any(store: &Store, context: &str) -> Result<bool, StoreError> {
     let mut rows = store
         .of(context)
-        .query("SELECT VALUE id FROM $all LIMIT 1")
+        .query("SELECT VALUE id FROM array::first([$all]) LIMIT 1")
         .bind(("all", range("event", &[Part::from(context)], &[])))
         .await?;
     let rows: Vec<surrealdb::types::RecordId> = rows.take(0)?;

@@ -202,7 +202,11 @@ async fn from_stream(shared: &Shared, lease: &Lease, id: Uuid) -> Result<Opened,
     } else {
         Tried::default()
     };
-    if let Some(early) = tried.is_early_by() {
+    // Where it came to lie later (at the back, out of a schedule) it has waited elsewhere.
+    if let Some(early) = tried.is_early_by()
+        && before == 0
+        && !lease.message.subject.starts_with("late.")
+    {
         let why = "the server forgot how long it was to wait";
         return Err(Verdict::Snooze(early, Reason::new("not_due", why)));
     }

@@ -136,9 +136,28 @@ impl World {
 
     /// How many messages of a consumer are not settled; asked again while the server is away.
     pub async fn unsettled(&self, stream: &str, consumer: &str) -> u64 {
+        self.standing(stream, consumer).await.0
+    }
+
+    /// The same of a consumer that hears everything in its stream. The server counts in its own time: right after
+    /// something was stored it may still say that nothing waits.
+    pub async fn unsettled_of_all(&self, stream: &str, consumer: &str) -> u64 {
+        let last = loop {
+            match self.nats.jetstream().get_stream(stream).await {
+                Ok(stream) => break stream.cached_info().state.last_sequence,
+                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+        };
+        let (unsettled, delivered) = self.standing(stream, consumer).await;
+        unsettled.max(last.saturating_sub(delivered))
+    }
+
+    /// How many are not settled, and the last that was delivered.
+    async fn standing(&self, stream: &str, consumer: &str) -> (u64, u64) {
         for _ in 0..100 {
             if let Ok(info) = topology::consumer_info(&self.nats, stream, consumer).await {
-                return info.num_pending + info.num_ack_pending as u64;
+                let unsettled = info.num_pending + info.num_ack_pending as u64;
+                return (unsettled, info.delivered.stream_sequence);
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }

@@ -9,7 +9,7 @@ use maru_streams::deploy::{Unreadable, check};
 use maru_streams::jobs::{Delivery, Handler, Lane, Policy, Reason, Verdict};
 use maru_streams::publish::{Outgoing, Publisher};
 use maru_streams::testing::{World, until};
-use maru_streams::topology::{COMMANDS, Consumer, DEAD, EVENTS, Reads, SCHEDULES, Size};
+use maru_streams::topology::{COMMANDS, Consumer, DEAD, Reads, SCHEDULES, Size};
 use uuid::Uuid;
 
 use crate::toys;
@@ -146,14 +146,4 @@ async fn a_consumer_with_work_left_that_the_build_does_not_know_is_an_orphan() {
         (checked.orphans[0].consumer.as_str(), checked.orphans[0].left),
         ("cmd-boxes", 1)
     );
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_read_is_no_good_news() {
-    let ours = lane().consumers();
-    let world = World::new(&ours).await;
-    assert!(check(&world.nats, &subjects(), &ours, SIZE).await.unwrap().is_well());
-    world.nats.jetstream().delete_stream(EVENTS).await.unwrap();
-    let checked = check(&world.nats, &subjects(), &ours, SIZE).await.unwrap();
-    assert!(!checked.is_well() && checked.unchecked.len() == 1, "{checked:?}");
 }

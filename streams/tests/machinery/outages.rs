@@ -77,6 +77,8 @@ async fn a_server_that_restarts_in_the_middle_of_jobs_disturbs_none_of_them() {
 async fn a_wait_that_was_asked_for_is_kept_though_the_server_died_meanwhile() {
     const WAIT: Duration = Duration::from_secs(4);
     let backend = Servers::make().await;
+    // Whether the server has forgotten the message's delivery, or only how long it was to wait: it brings it too early.
+    backend.be_impatient().await;
     let (handler, seen) = scripted(|call| async move {
         match call.nth {
             1 => Verdict::Retry {

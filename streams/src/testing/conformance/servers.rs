@@ -95,7 +95,7 @@ impl Backend for Servers {
     }
 
     async fn unsettled(&self) -> u64 {
-        self.0.unsettled(JOBS, LANE).await
+        self.0.unsettled_of_all(JOBS, LANE).await
     }
 
     async fn be_impatient(&self) {
