@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::batch::is_ours;
-use super::plan::{Place, Plan, PlanError, Plans};
+use super::plan::{Place, Plan, PlanError, Plans, Stage};
 use super::rows::{FoldError, Rows};
 use super::served::{at_server, first_event, set_back};
 use super::view::{Role, View};
@@ -147,11 +147,15 @@ async fn reading(
         set_back(nats, &consumer.name, place.seq).await?;
     }
     let session = Session::open(nats, EVENTS, &consumer.name, Some(READER_GROUP)).await?;
+    let rows = match plan.stage {
+        Stage::Building if role == Role::Other && place.seq == 0 => Rows::from_nothing,
+        _ => Rows::new,
+    };
     let mut reading = Reading {
         nats,
         view,
         role,
-        rows: Rows::new(view.name(), place.colour, store.clone()),
+        rows: rows(view.name(), place.colour, store.clone()),
         plans,
         plan,
         place,

@@ -46,8 +46,10 @@ pub enum FoldError {
     NotReadYet,
 }
 
-/// Rows that are remembered from one batch to the next, at most.
+/// Rows that are remembered from one batch to the next, at most; and while a view is built from nothing, for as long as
+/// whatever is not among them is not in the database either, and need not be asked for.
 const KNOWN: usize = 8192;
+const KNOWN_FROM_NOTHING: usize = 65_536;
 
 /// The rows of one colour of a view, as its only reader sees them.
 pub struct Rows {
@@ -58,6 +60,10 @@ pub struct Rows {
     /// What was read or written before. Nobody else writes these rows: if somebody did, the mark has
     /// moved, nothing of this can be committed, and the reading begins anew with new rows.
     known: Mutex<HashMap<Key, Option<Value>>>,
+    /// Whether all rows of this colour are known: it was empty, and nobody else has written to it.
+    is_all_known: bool,
+    /// So many may be remembered.
+    most_known: usize,
     /// Owners' rows as they were during this batch. They were read after every event of it had come, so
     /// they are at least as new as any of them.
     owned: Mutex<HashMap<Key, Option<Value>>>,
@@ -106,8 +112,19 @@ impl Rows {
             store,
             changed: HashMap::new(),
             known: Mutex::default(),
+            is_all_known: false,
+            most_known: KNOWN,
             owned: Mutex::default(),
             gathered: None,
+        }
+    }
+
+    /// Of a colour that was cleared, and of which nothing has been written.
+    pub(super) fn from_nothing(view: &'static str, colour: Colour, store: Store) -> Self {
+        Self {
+            is_all_known: true,
+            most_known: KNOWN_FROM_NOTHING,
+            ..Self::new(view, colour, store)
         }
     }
 
@@ -139,6 +156,9 @@ impl Rows {
     async fn look(&self, wanted: Wanted) -> Result<Option<Value>, FoldError> {
         if let Some(doc) = self.remembered(&wanted).get(wanted.key()) {
             return Ok(doc.clone());
+        }
+        if self.is_all_known && matches!(wanted, Wanted::Own(_)) {
+            return Ok(None);
         }
         if let Some(gathered) = &self.gathered {
             locked(gathered).insert(wanted);
@@ -224,9 +244,10 @@ impl Rows {
     pub(super) fn begin(&mut self) {
         self.changed.clear();
         locked(&self.owned).clear();
-        let mut known = locked(&self.known);
-        if known.len() > KNOWN {
+        let known = self.known.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if known.len() > self.most_known {
             known.clear();
+            (self.is_all_known, self.most_known) = (false, KNOWN);
         }
     }
 
@@ -289,5 +310,35 @@ impl Rows {
     pub(super) fn written(&mut self) {
         let known = self.known.get_mut().unwrap_or_else(PoisonError::into_inner);
         known.extend(self.changed.drain());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_built_from_nothing_is_not_asked_for_until_some_of_it_is_forgotten() {
+        let store = Store::open("mem://", None).await.unwrap();
+        let mut rows = Rows::from_nothing("book_home", Colour::Blue, store.clone());
+        rows.most_known = 2;
+        let key = |n| Key::of("book_home", Uuid::from_u128(n));
+        store.create(&key(9), &"of somebody else").await.unwrap();
+        rows.begin();
+        assert_eq!(rows.get::<String>(&key(9)).await.unwrap(), None, "nobody asked");
+        for n in 1..=3 {
+            rows.put(key(n), &"ours").unwrap();
+            store.create(&key(n), &"ours").await.unwrap();
+        }
+        rows.written();
+        assert_eq!(rows.get::<String>(&key(1)).await.unwrap().as_deref(), Some("ours"));
+        rows.begin();
+        for n in [1, 3, 9] {
+            assert!(
+                rows.get::<String>(&key(n)).await.unwrap().is_some(),
+                "{n} is asked for now"
+            );
+        }
+        assert_eq!(rows.get::<String>(&key(4)).await.unwrap(), None);
     }
 }

@@ -43,6 +43,11 @@ pub async fn a_message_that_ends_its_process_is_parked_and_its_neighbours_live<B
     assert_eq!(runs.len(), 4, "three in company, one alone");
     assert_eq!(runs[3].beside, 0, "the last one had nobody beside it");
     for n in [1, 2] {
-        assert_eq!(seen.of(n).len(), 4, "{n} ran until it could finish");
+        // Once more, if its acknowledgement went down with the killer's last process.
+        let runs = seen.of(n).len();
+        assert!(
+            (4..=5).contains(&runs),
+            "{n} ran {runs} times, and not until it could finish"
+        );
     }
 }
