@@ -315,6 +315,8 @@ impl Rows {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[tokio::test]
@@ -323,22 +325,25 @@ mod tests {
         let mut rows = Rows::from_nothing("book_home", Colour::Blue, store.clone());
         rows.most_known = 2;
         let key = |n| Key::of("book_home", Uuid::from_u128(n));
-        store.create(&key(9), &"of somebody else").await.unwrap();
+        store.create(&key(9), &json!({ "whose": "theirs" })).await.unwrap();
         rows.begin();
-        assert_eq!(rows.get::<String>(&key(9)).await.unwrap(), None, "nobody asked");
+        assert_eq!(rows.get::<Value>(&key(9)).await.unwrap(), None, "nobody asked");
         for n in 1..=3 {
-            rows.put(key(n), &"ours").unwrap();
-            store.create(&key(n), &"ours").await.unwrap();
+            rows.put(key(n), &json!({ "whose": "ours" })).unwrap();
+            store.create(&key(n), &json!({ "whose": "ours" })).await.unwrap();
         }
         rows.written();
-        assert_eq!(rows.get::<String>(&key(1)).await.unwrap().as_deref(), Some("ours"));
+        assert_eq!(
+            rows.get::<Value>(&key(1)).await.unwrap(),
+            Some(json!({ "whose": "ours" }))
+        );
         rows.begin();
         for n in [1, 3, 9] {
             assert!(
-                rows.get::<String>(&key(n)).await.unwrap().is_some(),
+                rows.get::<Value>(&key(n)).await.unwrap().is_some(),
                 "{n} is asked for now"
             );
         }
-        assert_eq!(rows.get::<String>(&key(4)).await.unwrap(), None);
+        assert_eq!(rows.get::<Value>(&key(4)).await.unwrap(), None);
     }
 }
