@@ -40,7 +40,7 @@ pub struct Restore {
     /// Its database alone, where only that was lost: what came since the backup is healed from the streams that are there.
     #[arg(long)]
     database_only: bool,
-    /// Only say whether anything stands in the way; change nothing.
+    /// Only say whether a damaged file or something that is there already stands in the way; change nothing.
     #[arg(long)]
     check: bool,
 }
@@ -141,15 +141,12 @@ impl Restore {
     async fn here(&self, manifest: &Manifest) -> Result<Option<Report>, Box<dyn std::error::Error>> {
         apart::refuse()?;
         manifest.refuse_unless_divided_so(std::iter::empty())?;
-        if self.check && !self.site.data.exists() {
+        refuse_unless_empty(&self.site.data, self.database_only)?;
+        if self.check {
             return Ok(None);
         }
         parts::private_folder(&self.site.data)?;
         let data = self.site.data.canonicalize()?;
-        refuse_unless_empty(&data, self.database_only)?;
-        if self.check {
-            return Ok(None);
-        }
         let streams = data.join("nats");
         if server::running(&streams)?.is_some() {
             return Err(Running.into());

@@ -85,6 +85,7 @@ pub async fn stream(door: &Arc<Door>, who: Member, headers: &HeaderMap) -> Resul
         ),
         None => None,
     };
+    let open = door.streams.open(who.id, "/v1/live")?;
     // Subscribed before asking how far the stream is: nothing can fall in between.
     let live = door.live.passing.subscribe();
     let newest = tail::last_sequence(&door.nats)
@@ -114,7 +115,7 @@ pub async fn stream(door: &Arc<Door>, who: Member, headers: &HeaderMap) -> Resul
         .take_while(|event| std::future::ready(event.is_some()))
         .filter_map(move |event| std::future::ready(event.and_then(|event| told(who.id, &event))));
     let events = stream::once(std::future::ready(hello)).chain(events);
-    sse::tell(door, who, "/v1/live", events)
+    Ok(sse::tell(door, who, open, events))
 }
 
 /// Ends for who falls behind: they come back with their place.

@@ -28,15 +28,19 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
 #[derive(Clone, Default)]
 pub struct Streams(Arc<Mutex<HashMap<MemberId, usize>>>);
 
-/// One open stream.
-struct Open {
+/// One open stream, or one that is about to be.
+pub struct Open {
     streams: Streams,
     member: MemberId,
     _counted: Counted,
 }
 
 impl Streams {
-    fn open(&self, member: MemberId, route: &'static str) -> Result<Open, Problem> {
+    /// Room for one more; taken before anything is done for it.
+    ///
+    /// # Errors
+    /// When the member has too many open.
+    pub fn open(&self, member: MemberId, route: &'static str) -> Result<Open, Problem> {
         // A panic while it is held leaves plain numbers behind.
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let open = all.entry(member).or_default();
@@ -69,14 +73,10 @@ impl Drop for Open {
 
 /// Tells a member these events until there are no more, the door closes, or their token is good no more: whoever has
 /// logged out, or may do less by now, must not go on hearing. They come back with a new one, and the id they saw last.
-///
-/// # Errors
-/// When they have too many open.
-pub fn tell<S>(door: &Door, member: Member, route: &'static str, events: S) -> Result<Response, Problem>
+pub fn tell<S>(door: &Door, member: Member, open: Open, events: S) -> Response
 where
     S: Stream<Item = Event> + Send + 'static,
 {
-    let open = door.streams.open(member.id, route)?;
     let left = u64::try_from(member.until - door.clock.now().as_second()).unwrap_or_default();
     let events = events
         .take_until(door.stop.clone().cancelled_owned())
@@ -91,5 +91,5 @@ where
     response
         .headers_mut()
         .insert("x-accel-buffering", HeaderValue::from_static("no"));
-    Ok(response)
+    response
 }

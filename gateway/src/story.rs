@@ -67,6 +67,7 @@ pub async fn follow(door: &Arc<Door>, who: Member, id: BookId, headers: &HeaderM
     if book.story.status == WorkStatus::None && last.is_none() {
         return Err(NO_STORY.into());
     }
+    let open = door.streams.open(who.id, "/v1/books/{book}/story")?;
     let place = last.unwrap_or_else(|| Place::behind(""));
     let hello = Event::default()
         .event("hello")
@@ -86,7 +87,7 @@ pub async fn follow(door: &Arc<Door>, who: Member, id: BookId, headers: &HeaderM
         Some((word.event(place), reader))
     });
     let events = stream::once(std::future::ready(hello)).chain(words);
-    sse::tell(door, who, "/v1/books/{book}/story", events)
+    Ok(sse::tell(door, who, open, events))
 }
 
 /// Somebody who reads along.

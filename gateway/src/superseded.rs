@@ -1,4 +1,4 @@
-//! Addresses that others have replaced. They go on working, and each of their answers says since when they are old
+//! Addresses that others have replaced. They go on working, and whenever they have an answer it says since when they are old
 //! (`Deprecation`, RFC 9745) and where to ask instead (`Link`, RFC 8288), so that whoever reads their client's log finds
 //! out before it is too late. In the API's document they are marked `deprecated`.
 

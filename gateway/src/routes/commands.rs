@@ -7,7 +7,7 @@ use axum::extract::State;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use maru_schemas::CONTEXTS;
-use maru_schemas::letters::State as LetterState;
+use maru_schemas::letters::{Letter, State as LetterState};
 use maru_schemas::members::Role;
 use maru_schemas::outcome::Outcome;
 use maru_streams::letters::of_command;
@@ -112,7 +112,10 @@ async fn get_command(
         return Err(error.into());
     }
     let letter = of_command(&door.nats, command_id).await.map_err(Problem::unavailable)?;
-    let actor = sent.map(|sent| sent.actor);
+    // Sent once more under its old id, behind a letter that is closed: that letter is not about it.
+    let is_anew = |letter: &Letter| !letter.state.is_open() && sent.as_ref().is_some_and(|sent| sent.seq > letter.seq);
+    let letter = letter.filter(|letter| !is_anew(letter));
+    let actor = sent.as_ref().map(|sent| sent.actor.clone());
     let actor = actor.or_else(|| letter.as_ref()?.headers.get("maru-actor").cloned());
     if !actor.is_some_and(|actor| is_mine(&actor)) {
         return Err(NO_SUCH_COMMAND.into());

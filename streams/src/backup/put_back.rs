@@ -34,7 +34,8 @@ pub async fn refuse_unless_empty(nats: &Nats) -> Result<(), BackupError> {
     Ok(())
 }
 
-/// Whether the streams that are there are those of the backup, and have gone on since.
+/// Whether the streams that are there reach at least as far as those of the backup. That they are the same ones is for who
+/// names them to know.
 ///
 /// # Errors
 /// When one ends before it did in the backup, or the server cannot be asked.

@@ -2,7 +2,7 @@
 //! whether it is its turn.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use maru_schemas::envelope::Envelope;
 use maru_schemas::letters::{Letter, State};
@@ -25,8 +25,9 @@ use crate::topology::{COMMANDS, EVENTS};
 
 /// How long a message looks again after an earlier one of its key that is retrying.
 const TURN: Duration = Duration::from_millis(500);
-/// The longest wait before a message that is held is looked up again.
+/// The longest wait before a message that is held is looked up again, and how long it is held at the most.
 const LONGEST_LOOK: Duration = Duration::from_secs(4);
+const HELD: Duration = Duration::from_secs(120);
 
 /// A message that is taken up.
 pub(super) struct Opened {
@@ -123,11 +124,12 @@ impl Opened {
     }
 }
 
-/// Takes a message up. In a lane that keeps order it is held here until the house is in order: what it is cannot be looked
-/// up now, and no row can be written for later ones to wait behind.
+/// Takes a message up. In a lane that keeps order it is held here while the house is out of order: what it is cannot be
+/// looked up then, and no row can be written for later ones to wait behind. Not for ever: perhaps this process alone cannot
+/// reach the database, and another one can.
 pub(super) async fn open(shared: &Shared, lease: &Lease) -> Opened {
     let id = letter_id(&lease.message, lease.ticket.0);
-    let mut looks = 0;
+    let (begun, mut looks) = (Instant::now(), 0);
     loop {
         let opened = if lease.message.subject.starts_with("redo.") {
             redo::open(shared, lease).await
@@ -136,10 +138,13 @@ pub(super) async fn open(shared: &Shared, lease: &Lease) -> Opened {
         };
         let verdict = match opened {
             Ok(opened) => return opened,
+            // It has not run yet: nothing of it has failed, and nobody could be told of its end.
+            Err(Verdict::Retry { reason, .. }) => Verdict::Later(reason),
             Err(verdict) => verdict,
         };
         if let Verdict::Later(reason) = &verdict
             && shared.stream == EVENTS
+            && begun.elapsed() < HELD
         {
             tracing::warn!(lane = %shared.name, %reason, "waiting until the house is in order");
             metrics::counter!("maru_lane_messages_total", "lane" => shared.name.clone(), "verdict" => verdict.label())

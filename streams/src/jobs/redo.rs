@@ -151,5 +151,8 @@ pub(super) async fn fail_again(shared: &Shared, opened: &Opened, found: &Found, 
 async fn tidy(shared: &Shared, opened: &Opened) -> Result<(), Reason> {
     let forgotten = shared.letters.forget_body(&shared.name, opened.id).await;
     forgotten.map_err(away)?;
+    // A command that is sent once more under its old id begins anew.
+    let forgotten = attempts::forget(&shared.store, &shared.name, opened.id).await;
+    forgotten.map_err(away)?;
     opened.let_pass(shared).await
 }

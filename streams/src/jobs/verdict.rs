@@ -70,9 +70,9 @@ impl fmt::Display for Reason {
 }
 
 impl Verdict {
-    /// Something in the house is away. A row that this build cannot read is there, and waiting makes it no other: that
-    /// is tried as often as a failure, and given up then, where people see it. Waiting for ever, the message would keep
-    /// everything behind it in its stream.
+    /// Something in the house is away. A row that this build cannot read is there, and waiting makes it no other: a
+    /// handler that met one has failed, is tried as often as any, and given up then, where people see it. Waiting for ever,
+    /// the message would keep everything behind it in its stream.
     pub fn later(error: impl std::error::Error + 'static) -> Self {
         match (&error as &(dyn std::error::Error + 'static)).downcast_ref() {
             Some(StoreError::Row(_)) => Self::Retry {

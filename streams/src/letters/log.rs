@@ -203,6 +203,7 @@ impl Letters {
             }
             let again = Letter {
                 number: found.letter.number,
+                replays: found.letter.replays,
                 history: [found.letter.history, letter.history.clone()].concat(),
                 ..letter.clone()
             };

@@ -62,10 +62,15 @@ impl Letters {
             if settled.get(lane).is_none_or(|floor| *floor <= closed.seq) || self.may_come_again(closed.seq).await? {
                 continue;
             }
+            // It may have been opened again since: whatever came behind stays.
+            if self.newest(lane, id).await?.is_none_or(|newest| newest.seq != closed.seq) {
+                continue;
+            }
             // The pointers first: a letter without them is closed all the same, and they mean nothing without it.
-            for filter in [format!("redo.{lane}.{id}.*"), closed.subject.clone()] {
-                let answer = stream.purge().filter(filter).await.map_err(unreadable)?;
-                purged += answer.purged;
+            let pointers = (format!("redo.{lane}.{id}.*"), closed.seq + 2);
+            for (filter, keep_from) in [pointers, (closed.subject.clone(), closed.seq + 1)] {
+                let purge = stream.purge().filter(filter).sequence(keep_from);
+                purged += purge.await.map_err(unreadable)?.purged;
             }
         }
         if purged > 0 {

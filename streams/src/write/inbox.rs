@@ -1,6 +1,7 @@
 //! What became of commands, for who asks later: the inbox row if somebody handled it, and before that
 //! the message itself, which lies in COMMANDS under a subject of its own.
 
+use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::stream::DirectGetErrorKind;
 use maru_schemas::outcome::Outcome;
 use serde::Deserialize;
@@ -80,6 +81,8 @@ pub async fn last_word(store: &Store, context: &'static str, command: Uuid) -> R
 /// A command as it was sent: by whom, and what was asked, as a keyed hash.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sent {
+    /// Where it lies in COMMANDS.
+    pub seq: u64,
     /// Whose command it is.
     pub context: String,
     /// Who sent it.
@@ -89,12 +92,14 @@ pub struct Sent {
 }
 
 impl Sent {
-    fn read(subject: &str, headers: &async_nats::HeaderMap) -> Option<Self> {
+    fn read(message: &StreamMessage) -> Option<Self> {
+        let (subject, headers) = (&message.subject, &message.headers);
         let header = |name: &str| headers.get(name).map(ToString::to_string);
         let Some(Subject::Command { context, .. }) = Subject::parse(subject) else {
             return None;
         };
         Some(Self {
+            seq: message.sequence,
             context: context.to_owned(),
             actor: header("maru-actor")?,
             fingerprint: header("maru-fingerprint"),
@@ -110,7 +115,7 @@ impl Sent {
 pub async fn sent_before(nats: &Nats, command: Uuid) -> Result<Option<Sent>, TopologyError> {
     let found = latest(nats, COMMANDS, &format!("cmd.*.*.v1.{command}")).await;
     let found = found.map_err(|error| TopologyError::new("look for a command", &error))?;
-    Ok(found.and_then(|message| Sent::read(&message.subject, &message.headers)))
+    Ok(found.as_ref().and_then(Sent::read))
 }
 
 /// A command that is still in COMMANDS, whether it was handled or not, as far as any replica knows.
@@ -128,7 +133,7 @@ pub async fn sent(nats: &Nats, command: Uuid) -> Result<Option<Sent>, TopologyEr
         .direct_get_last_for_subject(format!("cmd.*.*.v1.{command}"))
         .await
     {
-        Ok(message) => Ok(Sent::read(&message.subject, &message.headers)),
+        Ok(message) => Ok(Sent::read(&message)),
         Err(error) if error.kind() == DirectGetErrorKind::NotFound => Ok(None),
         Err(error) => Err(failed(&error)),
     }

@@ -54,7 +54,8 @@ async fn one_that_dies_once_more_opens_its_closed_letter_again() {
 async fn one_that_works_now_takes_effect_whatever_its_closed_letter_says() {
     let world = World::new(&[]).await;
     let broken = Arc::new(Broken::default());
-    broken.poisons([1]);
+    // Tried as often as may be.
+    broken.flaky.lock().unwrap().insert(id(1));
     let running = start(&world, faulty(deciding(&world), &broken)).await;
     toys::put(&world.commands, id(1), id(7), 5).await;
     becomes(&world, 1, State::Dead).await;
@@ -63,9 +64,12 @@ async fn one_that_works_now_takes_effect_whatever_its_closed_letter_says() {
 
     leaves_its_stream(&world).await;
     broken.mends();
+    broken.attempts.lock().unwrap().clear();
     toys::put(&world.commands, id(1), id(7), 5).await;
     // It is there before the lane is, so the lane cannot tell whether it was here before, and looks for its letter.
     let running = start(&world, faulty(deciding(&world), &broken)).await;
     until("it took effect", async || sum(&world, 7).await == 5).await;
+    let anew = broken.attempts.lock().unwrap().clone();
+    assert_eq!(anew, [(id(1), 1)], "what it came to in its former life does not count");
     running.stop(Duration::from_secs(5)).await;
 }
