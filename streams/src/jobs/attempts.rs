@@ -157,7 +157,13 @@ pub(super) async fn note(
 /// What came of it is decided.
 pub(super) async fn forget(store: &Store, lane: &str, message: Uuid) -> Result<(), StoreError> {
     let id = key(lane, message).record();
-    let run = || store.db().query("DELETE $id RETURN NONE").bind(("id", id.clone())).into_future();
+    let run = || {
+        store
+            .db()
+            .query("DELETE $id RETURN NONE")
+            .bind(("id", id.clone()))
+            .into_future()
+    };
     match retry(run).await? {
         Tx::Done(_) => Ok(()),
         other => Err(other.into()),

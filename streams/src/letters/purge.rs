@@ -63,7 +63,11 @@ impl Letters {
                 continue;
             }
             // It may have been opened again since: whatever came behind stays.
-            if self.newest(lane, id).await?.is_none_or(|newest| newest.seq != closed.seq) {
+            if self
+                .newest(lane, id)
+                .await?
+                .is_none_or(|newest| newest.seq != closed.seq)
+            {
                 continue;
             }
             // The pointers first: a letter without them is closed all the same, and they mean nothing without it.

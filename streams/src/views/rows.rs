@@ -2,6 +2,7 @@
 //! until the whole batch is folded. Owners' rows can be read, never written.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
@@ -46,10 +47,10 @@ pub enum FoldError {
     NotReadYet,
 }
 
-/// Rows that are remembered from one batch to the next, at most; and while a view is built from nothing, for as long as
-/// whatever is not among them is not in the database either, and need not be asked for.
+/// Rows that are remembered from one batch to the next, at most.
 const KNOWN: usize = 8192;
-const KNOWN_FROM_NOTHING: usize = 65_536;
+/// Of so many rows it is remembered, while a view is built from nothing, that they were written: some 40 MB.
+const WRITTEN: usize = 2_000_000;
 
 /// The rows of one colour of a view, as its only reader sees them.
 pub struct Rows {
@@ -60,10 +61,9 @@ pub struct Rows {
     /// What was read or written before. Nobody else writes these rows: if somebody did, the mark has
     /// moved, nothing of this can be committed, and the reading begins anew with new rows.
     known: Mutex<HashMap<Key, Option<Value>>>,
-    /// Whether all rows of this colour are known: it was empty, and nobody else has written to it.
-    is_all_known: bool,
-    /// So many may be remembered.
-    most_known: usize,
+    /// Of a colour that was empty, and that nobody else has written to: the hashes of all keys that were written. What is
+    /// not among them is not in the database either, and need not be asked for.
+    written: Option<HashSet<u64>>,
     /// Owners' rows as they were during this batch. They were read after every event of it had come, so
     /// they are at least as new as any of them.
     owned: Mutex<HashMap<Key, Option<Value>>>,
@@ -100,6 +100,12 @@ pub fn newest_first(at: Timestamp) -> i64 {
     i64::MAX - at.as_millisecond()
 }
 
+fn hash(key: &Key) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    key.hash(&mut hasher);
+    hasher.finish()
+}
+
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -112,8 +118,7 @@ impl Rows {
             store,
             changed: HashMap::new(),
             known: Mutex::default(),
-            is_all_known: false,
-            most_known: KNOWN,
+            written: None,
             owned: Mutex::default(),
             gathered: None,
         }
@@ -122,8 +127,7 @@ impl Rows {
     /// Of a colour that was cleared, and of which nothing has been written.
     pub(super) fn from_nothing(view: &'static str, colour: Colour, store: Store) -> Self {
         Self {
-            is_all_known: true,
-            most_known: KNOWN_FROM_NOTHING,
+            written: Some(HashSet::new()),
             ..Self::new(view, colour, store)
         }
     }
@@ -157,7 +161,9 @@ impl Rows {
         if let Some(doc) = self.remembered(&wanted).get(wanted.key()) {
             return Ok(doc.clone());
         }
-        if self.is_all_known && matches!(wanted, Wanted::Own(_)) {
+        if let (Wanted::Own(key), Some(written)) = (&wanted, &self.written)
+            && !written.contains(&hash(key))
+        {
             return Ok(None);
         }
         if let Some(gathered) = &self.gathered {
@@ -245,9 +251,11 @@ impl Rows {
         self.changed.clear();
         locked(&self.owned).clear();
         let known = self.known.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if known.len() > self.most_known {
+        if known.len() > KNOWN {
             known.clear();
-            (self.is_all_known, self.most_known) = (false, KNOWN);
+        }
+        if self.written.as_ref().is_some_and(|written| written.len() > WRITTEN) {
+            self.written = None;
         }
     }
 
@@ -308,6 +316,9 @@ impl Rows {
 
     /// The changes are written.
     pub(super) fn written(&mut self) {
+        if let Some(written) = &mut self.written {
+            written.extend(self.changed.keys().map(hash));
+        }
         let known = self.known.get_mut().unwrap_or_else(PoisonError::into_inner);
         known.extend(self.changed.drain());
     }
@@ -320,30 +331,26 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_is_built_from_nothing_is_not_asked_for_until_some_of_it_is_forgotten() {
+    async fn what_was_never_written_is_not_asked_for_and_what_was_forgotten_is() {
         let store = Store::open("mem://", None).await.unwrap();
         let mut rows = Rows::from_nothing("book_home", Colour::Blue, store.clone());
-        rows.most_known = 2;
         let key = |n| Key::of("book_home", Uuid::from_u128(n));
-        store.create(&key(9), &json!({ "whose": "theirs" })).await.unwrap();
+        let (ours, theirs) = (json!({ "whose": "ours" }), json!({ "whose": "theirs" }));
+        store.create(&key(9), &theirs).await.unwrap();
         rows.begin();
         assert_eq!(rows.get::<Value>(&key(9)).await.unwrap(), None, "nobody asked");
         for n in 1..=3 {
-            rows.put(key(n), &json!({ "whose": "ours" })).unwrap();
-            store.create(&key(n), &json!({ "whose": "ours" })).await.unwrap();
+            rows.put(key(n), &ours).unwrap();
+            store.create(&key(n), &ours).await.unwrap();
         }
         rows.written();
-        assert_eq!(
-            rows.get::<Value>(&key(1)).await.unwrap(),
-            Some(json!({ "whose": "ours" }))
-        );
-        rows.begin();
-        for n in [1, 3, 9] {
-            assert!(
-                rows.get::<Value>(&key(n)).await.unwrap().is_some(),
-                "{n} is asked for now"
-            );
+        locked(&rows.known).clear();
+        for n in 1..=3 {
+            assert_eq!(rows.get::<Value>(&key(n)).await.unwrap(), Some(ours.clone()), "{n}");
         }
         assert_eq!(rows.get::<Value>(&key(4)).await.unwrap(), None);
+        // Of more than can be remembered all is asked for.
+        rows.written = None;
+        assert_eq!(rows.get::<Value>(&key(9)).await.unwrap(), Some(theirs));
     }
 }
