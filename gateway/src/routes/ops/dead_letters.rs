@@ -198,6 +198,10 @@ async fn replay_dead_letters(
         "perSecond": order.per_second,
         "by": who.actor().to_string(),
     });
+    if order.dry_run {
+        let plan = door.ask("dead_letters.replay", replay).await;
+        return plan.map(IntoResponse::into_response);
+    }
     let mut told = Value::Null;
     let asked = door.ask_hearing("dead_letters.replay", replay, |word| told = word);
     if let Ok(answer) = tokio::time::timeout(PATIENCE, asked).await {
