@@ -48,6 +48,11 @@ fn text(path: &Path) -> &str {
     path.to_str().expect("a path")
 }
 
+fn backing_up<'a>(to: &'a Path, data: &'a Path) -> [&'a str; 8] {
+    let (to, data) = (text(to), text(data));
+    ["backup", "--json", "--to", to, "--data", data, "--keep", "1"]
+}
+
 fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("a folder");
     for entry in std::fs::read_dir(from).expect("a folder").flatten() {
@@ -72,16 +77,7 @@ async fn what_was_there_when_a_backup_was_begun_is_there_after_it_was_restored()
     let purchase = reader.buys(&book, CARD, "COMPLETED").await;
     let place = tempfile::tempdir().expect("a folder");
     let (to, data) = (place.path().join("backups"), house.data());
-    let backing_up = [
-        "backup",
-        "--json",
-        "--to",
-        text(&to),
-        "--data",
-        text(&data),
-        "--keep",
-        "1",
-    ];
+    let backing_up = backing_up(&to, &data);
     let first = told(&backing_up).await;
     let later = author.publishes("Came later", 100).await;
     house.settles().await;
@@ -138,16 +134,7 @@ async fn with_last_nights_database_under_todays_streams_nothing_is_lost() {
     let book = author.publishes("Of yesterday", 100).await;
     let place = tempfile::tempdir().expect("a folder");
     let (to, data) = (place.path().join("backups"), house.data());
-    let backing_up = [
-        "backup",
-        "--json",
-        "--to",
-        text(&to),
-        "--data",
-        text(&data),
-        "--keep",
-        "1",
-    ];
+    let backing_up = backing_up(&to, &data);
     let taken = told(&backing_up).await;
     let from = taken["folder"].as_str().expect("a folder").to_owned();
     let later = author.publishes("Of today", 100).await;
@@ -200,16 +187,7 @@ async fn a_backup_that_is_damaged_or_was_not_finished_is_not_restored() {
         house.data(),
         place.path().join("restored"),
     );
-    let backing_up = [
-        "backup",
-        "--json",
-        "--to",
-        text(&to),
-        "--data",
-        text(&data),
-        "--keep",
-        "1",
-    ];
+    let backing_up = backing_up(&to, &data);
     let taken = told(&backing_up).await;
     let whole = PathBuf::from(taken["folder"].as_str().expect("a folder"));
     for (file, damage) in [

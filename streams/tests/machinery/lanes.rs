@@ -11,12 +11,11 @@ use maru_streams::intention::Intention;
 use maru_streams::jobs::canary::{self, Canary, Way};
 use maru_streams::jobs::{Lane, Policy, Verdict};
 use maru_streams::testing::conformance::{
-    Backend, GRACE, LANE, POLICY, Process, Servers, consumer, envelope, id, lane, message, publish, scripted, settled,
-    soon,
+    Backend, GRACE, LANE, POLICY, Process, Servers, consumer, envelope, gated, id, lane, message, publish, scripted,
+    settled, soon,
 };
 use maru_streams::testing::{World, until};
 use maru_streams::topology::{self, JOBS};
-use tokio::sync::Semaphore;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_takes_longer_than_the_servers_patience_runs_once() {
@@ -109,15 +108,7 @@ async fn lanes_that_stop_under_load_leave_nothing_on_the_way() {
 async fn what_a_stopping_lane_holds_for_its_turn_is_begun_by_others_and_not_by_it() {
     let backend = Servers::make().await;
     let policy = Policy { fair: true, ..POLICY };
-    let gate = Arc::new(Semaphore::new(0));
-    let passing = Arc::clone(&gate);
-    let (handler, seen) = scripted(move |_| {
-        let gate = Arc::clone(&passing);
-        async move {
-            let _passed = gate.acquire().await;
-            Verdict::Done
-        }
-    });
+    let (handler, seen, gate) = gated();
     backend.0.apply(&lane(policy, handler.clone()).consumers()).await;
     let slots = policy.concurrency as u128;
     let one = backend.start(policy, handler.clone()).await;
@@ -143,15 +134,7 @@ async fn what_a_stopping_lane_holds_for_its_turn_is_begun_by_others_and_not_by_i
 #[tokio::test(flavor = "multi_thread")]
 async fn a_paused_lane_finishes_what_it_has_and_goes_on_when_it_is_resumed() {
     let backend = Servers::make().await;
-    let gate = Arc::new(Semaphore::new(0));
-    let passing = Arc::clone(&gate);
-    let (handler, seen) = scripted(move |_| {
-        let gate = Arc::clone(&passing);
-        async move {
-            let _passed = gate.acquire().await;
-            Verdict::Done
-        }
-    });
+    let (handler, seen, gate) = gated();
     let process = backend.start(POLICY, handler).await;
     publish(&backend, 0..10).await;
     soon("all slots are taken", async || seen.running() == POLICY.concurrency).await;

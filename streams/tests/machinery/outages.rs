@@ -6,29 +6,14 @@ use std::time::Duration;
 
 use maru_streams::jobs::{Policy, Reason, Verdict};
 use maru_streams::testing::conformance::{
-    Backend, Call, GRACE, LANE, POLICY, Process, Scripted, Seen, Servers, consumer, publish, scripted, settled, soon,
+    Backend, GRACE, LANE, POLICY, Process, Scripted, Seen, Servers, consumer, gated, publish, scripted, settled, soon,
 };
 use maru_streams::testing::{Proxy, until};
 use maru_streams::topology::{self, JOBS};
 use rustix::process::Signal;
-use tokio::sync::Semaphore;
 
 fn done() -> (Arc<Scripted>, Arc<Seen>) {
     scripted(|_| async { Verdict::Done })
-}
-
-/// A handler that waits at a gate.
-fn gated() -> (Arc<Scripted>, Arc<Seen>, Arc<Semaphore>) {
-    let gate = Arc::new(Semaphore::new(0));
-    let passing = Arc::clone(&gate);
-    let (handler, seen) = scripted(move |_: Call| {
-        let gate = Arc::clone(&passing);
-        async move {
-            let _passed = gate.acquire().await;
-            Verdict::Done
-        }
-    });
-    (handler, seen, gate)
 }
 
 #[tokio::test(flavor = "multi_thread")]

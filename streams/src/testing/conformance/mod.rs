@@ -36,7 +36,7 @@ pub use memory::Memory;
 pub use quarantine::*;
 pub use resting::*;
 pub use retrying::*;
-pub use script::{Call, Run, Scripted, Seen, envelope, id, message, no_luck, scripted};
+pub use script::{Call, Run, Scripted, Seen, envelope, gated, id, message, no_luck, scripted};
 pub use servers::{LANE, Servers, consumer, lane};
 pub use settling::*;
 pub use slots::*;

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use maru_schemas::envelope::{Actor, Envelope};
 use maru_schemas::ids::PaymentId;
 use maru_schemas::jobs::Job;
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::jobs::{Delivery, Handler, Reason, Verdict};
@@ -139,7 +140,22 @@ where
     scripted_with_farewell(act, |_| Ok(()))
 }
 
-/// The same, with what it says when it is told for the nth time that a message is given up.
+/// A handler that waits at a gate with every message, what it sees, and the gate.
+#[must_use]
+pub fn gated() -> (Arc<Scripted>, Arc<Seen>, Arc<Semaphore>) {
+    let gate = Arc::new(Semaphore::new(0));
+    let passing = Arc::clone(&gate);
+    let (handler, seen) = scripted(move |_| {
+        let gate = Arc::clone(&passing);
+        async move {
+            let _passed = gate.acquire().await;
+            Verdict::Done
+        }
+    });
+    (handler, seen, gate)
+}
+
+/// The same as [`scripted`], with what it says when it is told for the nth time that a message is given up.
 pub(super) fn scripted_with_farewell<F>(
     act: impl Fn(Call) -> F + Send + Sync + 'static,
     farewell: impl Fn(usize) -> Result<(), Reason> + Send + Sync + 'static,

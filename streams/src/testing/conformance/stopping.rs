@@ -1,27 +1,16 @@
 //! Stopping as asked: nothing is lost, nothing is done twice, and nobody else has to wait.
 
 use std::future::pending;
-use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
-
-use super::script::scripted;
+use super::script::{gated, scripted};
 use super::{Backend, GRACE, POLICY, Process, publish, settled, soon};
 use crate::jobs::Verdict;
 
 /// The rest is somebody else's at once.
 pub async fn a_stopping_lane_finishes_what_runs_and_returns_the_rest_at_once<B: Backend>() {
     let backend = B::make().await;
-    let gate = Arc::new(Semaphore::new(0));
-    let passing = Arc::clone(&gate);
-    let (handler, seen) = scripted(move |_| {
-        let gate = Arc::clone(&passing);
-        async move {
-            let _passed = gate.acquire().await;
-            Verdict::Done
-        }
-    });
+    let (handler, seen, gate) = gated();
     let first = backend.start(POLICY, handler.clone()).await;
     publish(&backend, 0..40).await;
     soon("all slots are taken", async || seen.running() == POLICY.concurrency).await;
