@@ -3,7 +3,6 @@
 use std::time::Instant;
 
 use async_nats::jetstream::Message;
-use maru_schemas::envelope::Envelope;
 use serde_json::Value;
 use surrealdb::types::{RecordId, SurrealValue};
 use tracing::{Instrument, Span};
@@ -13,23 +12,19 @@ use super::plan::{Stage, row};
 use super::reader::{BATCH, ReadError, Reading};
 use super::rows::FoldError;
 use super::view::{Role, View};
+use crate::headers;
 use crate::jobs::Delivery;
 use crate::spans;
 use crate::store::{StoreError, Tx, retry};
 use crate::subject::Subject;
 
-/// From how many events on their rows are gathered; fewer are quicker read one by one.
-const MANY: usize = 16;
-/// How often rows are gathered, at most; what is still missing then is read one by one.
-const ROUNDS: usize = 5;
-
 /// A sequence of EVENTS, and what lies there.
-struct Event {
-    seq: u64,
-    what: What,
+pub(super) struct Event {
+    pub(super) seq: u64,
+    pub(super) what: What,
 }
 
-enum What {
+pub(super) enum What {
     /// It is of a context that the view does not listen to.
     NotOurs,
     Ours(Box<Delivery>),
@@ -46,13 +41,22 @@ impl Reading<'_> {
     /// Folds what has come, no further than `upto`. Should an event not be to be folded, those before
     /// it are all the same.
     pub(super) async fn step(&mut self, upto: u64) -> Result<(), ReadError> {
-        let batch = self.batch(upto)?;
+        let (batch, is_prepared) = match std::mem::replace(&mut self.ahead, Ok(None))? {
+            Some(ahead) => (ahead, true),
+            None => (self.batch(upto)?, false),
+        };
         let ours = batch.iter().filter(|event| matches!(event.what, What::Ours(_))).count();
         let span = match ours {
             0 => Span::none(),
             _ => spans::folding(self.view.name(), ours),
         };
-        let stepped = self.step_through(&batch, &span).instrument(span.clone()).await;
+        let stepped = async {
+            if !is_prepared {
+                self.prepare(&batch).await?;
+            }
+            self.step_through(&batch, upto, &span).await
+        };
+        let stepped = stepped.instrument(span.clone()).await;
         match &stepped {
             Err(ReadError::Fold { .. }) => spans::failed(&span, "cannot_be_folded"),
             Err(_) => spans::failed(&span, "not_committed"),
@@ -61,16 +65,17 @@ impl Reading<'_> {
         stepped
     }
 
-    async fn step_through(&mut self, batch: &[Event], span: &Span) -> Result<(), ReadError> {
+    async fn step_through(&mut self, batch: &[Event], upto: u64, span: &Span) -> Result<(), ReadError> {
         let started = Instant::now();
         let Err((nth, source)) = self.fold(batch).await else {
-            return self.show(batch, started, span).await;
+            return self.show(batch, Some(upto), started, span).await;
         };
         let seq = batch[nth].seq;
         if nth > 0 {
             let before = &batch[..nth];
+            self.prepare(before).await?;
             match self.fold(before).await {
-                Ok(()) => self.show(before, started, span).await?,
+                Ok(()) => self.show(before, None, started, span).await?,
                 Err((nth, source)) => {
                     return Err(ReadError::Fold {
                         seq: batch[nth].seq,
@@ -83,7 +88,7 @@ impl Reading<'_> {
     }
 
     /// The next events, one after the other.
-    fn batch(&mut self, upto: u64) -> Result<Vec<Event>, ReadError> {
+    pub(super) fn batch(&mut self, upto: u64) -> Result<Vec<Event>, ReadError> {
         let mut batch: Vec<Event> = Vec::new();
         while batch.len() < BATCH
             && let Some(message) = self.came.pop_front()
@@ -117,10 +122,6 @@ impl Reading<'_> {
 
     /// Which one could not be folded is told with the error.
     async fn fold(&mut self, batch: &[Event]) -> Result<(), (usize, FoldError)> {
-        self.rows.begin();
-        if batch.len() >= MANY {
-            self.warm(batch).await.map_err(|error| (0, error))?;
-        }
         for (nth, event) in batch.iter().enumerate() {
             match &event.what {
                 What::NotOurs => {}
@@ -131,25 +132,7 @@ impl Reading<'_> {
         Ok(())
     }
 
-    /// Finds out which rows the folds of a batch need, and reads them together. What is missing at first
-    /// decides what is asked for next, so it takes a few rounds.
-    async fn warm(&mut self, batch: &[Event]) -> Result<(), FoldError> {
-        for _ in 0..ROUNDS {
-            self.rows.gather();
-            for event in batch {
-                if let What::Ours(event) = &event.what {
-                    // What fails here, and not for want of a row, fails again when it is folded for good.
-                    let _ = self.fold_one(event).await;
-                }
-            }
-            if self.rows.read_gathered().await? == 0 {
-                return Ok(());
-            }
-        }
-        Ok(())
-    }
-
-    async fn fold_one(&mut self, event: &Delivery) -> Result<(), FoldError> {
+    pub(super) async fn fold_one(&mut self, event: &Delivery) -> Result<(), FoldError> {
         let version = event.envelope.version.unwrap_or_default();
         let (context, aggregate) = (context_of(&event.subject), event.envelope.subject);
         if self.rows.is_new(context, aggregate, version).await? {
@@ -160,7 +143,13 @@ impl Reading<'_> {
 
     /// Commits it, so that people see it. Each event's trace ends there, unless it is a version that nobody reads
     /// yet: that one folds everything there ever was.
-    async fn show(&mut self, batch: &[Event], started: Instant, span: &Span) -> Result<(), ReadError> {
+    async fn show(
+        &mut self,
+        batch: &[Event],
+        upto: Option<u64>,
+        started: Instant,
+        span: &Span,
+    ) -> Result<(), ReadError> {
         let mut shown = Vec::new();
         if spans::are_kept() && self.role == Role::Read {
             for event in batch {
@@ -174,18 +163,22 @@ impl Reading<'_> {
                 }
             }
         }
-        let committed = self.commit(batch, started).await;
+        let committed = self.commit(batch, upto, started).await;
         if committed.is_err() {
             shown.iter().for_each(|show| spans::failed(show, "not_committed"));
         }
         committed
     }
 
-    async fn commit(&mut self, batch: &[Event], started: Instant) -> Result<(), ReadError> {
+    /// Commits it, and prepares the next one, as far as `upto`, meanwhile. If it cannot be committed this reading is over,
+    /// with all that it knows; so its rows may count as written, and its mark as moved, before they are.
+    async fn commit(&mut self, batch: &[Event], upto: Option<u64>, started: Instant) -> Result<(), ReadError> {
         let signed = |seq| i64::try_from(seq).unwrap_or(i64::MAX);
         let Some(to) = batch.last().map(|last| last.seq) else {
             return Ok(());
         };
+        let (from, build, store) = (self.place.seq, self.place.build, self.plans.store.clone());
+        let (colour, view) = (self.place.colour, self.view.name());
         let (mut new, mut puts, mut deletes) = (Vec::new(), Vec::new(), Vec::new());
         for (key, doc, was_there) in self.rows.changes() {
             let id = key.record();
@@ -196,9 +189,10 @@ impl Reading<'_> {
                 None => deletes.push(id),
             }
         }
+        self.rows.written();
+        self.place.seq = to;
         let run = || {
-            self.plans
-                .store
+            store
                 .db()
                 .query(format!(
                     "{{
@@ -212,25 +206,24 @@ impl Reading<'_> {
                     RETURN (SELECT reads, stage, build, swap FROM ONLY $row);
                     }}",
                 ))
-                .bind(("view", self.place.colour.of(self.view.name()).into_owned()))
+                .bind(("view", colour.of(view).into_owned()))
                 .bind(("reach", reach()))
-                .bind(("mark", self.place.colour.mark(self.view.name()).record()))
-                .bind(("from", signed(self.place.seq)))
+                .bind(("mark", colour.mark(view).record()))
+                .bind(("from", signed(from)))
                 .bind(("to", signed(to)))
-                .bind(("build", self.place.build))
+                .bind(("build", build))
                 .bind(("new", new.clone()))
                 .bind(("puts", puts.clone()))
                 .bind(("deletes", deletes.clone()))
-                .bind(("row", row(self.view.name()).record()))
+                .bind(("row", row(view).record()))
                 .into_future()
         };
-        let plan = match retry(run).await? {
+        let (done, ahead) = tokio::join!(retry(run), self.look_ahead(upto));
+        let plan = match done? {
             Tx::Done(plan) => plan.into_json_value(),
             Tx::Refused(_) => return Err(ReadError::Moved),
             other => return Err(StoreError::from(other).into()),
         };
-        self.rows.written();
-        self.place.seq = to;
         self.plan = serde_json::from_value(plan).map_err(StoreError::Row)?;
         self.measure(batch, started);
         let is_read = self.plan.reads == self.place.colour;
@@ -238,6 +231,8 @@ impl Reading<'_> {
             Role::Read => is_read,
             Role::Other => !is_read && self.plan.stage != Stage::Dropping,
         };
+        // What is wrong with the next batch is said when it is its turn.
+        self.ahead = ahead;
         if is_mine { Ok(()) } else { Err(ReadError::Moved) }
     }
 
@@ -266,8 +261,7 @@ fn what(view: &dyn View, message: &Message, seq: u64) -> What {
     if !is_ours(view, subject) {
         return What::NotOurs;
     }
-    let headers = message.headers.as_ref();
-    match Envelope::read(|name| headers?.get(name).map(|value| value.as_str())) {
+    match headers::envelope(message.headers.as_ref()) {
         Ok(envelope) => What::Ours(Box::new(Delivery {
             subject: subject.to_owned(),
             envelope,

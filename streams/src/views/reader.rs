@@ -16,7 +16,7 @@ use tokio::task::unconstrained;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::batch::is_ours;
+use super::batch::{Event, is_ours};
 use super::plan::{Place, Plan, PlanError, Plans, Stage};
 use super::rows::{FoldError, Rows};
 use super::served::{at_server, first_event, set_back};
@@ -161,6 +161,7 @@ async fn reading(
         place,
         session: session.pinned(before.pin.take()),
         came: VecDeque::new(),
+        ahead: Ok(None),
         rested: Instant::now(),
         moved: Instant::now(),
         doubts: None,
@@ -206,6 +207,8 @@ pub(super) struct Reading<'a> {
     pub session: Session,
     /// What came and is not folded yet.
     pub came: VecDeque<Message>,
+    /// The next batch, if it was prepared already, or why it could not be.
+    pub ahead: Result<Option<Vec<Event>>, ReadError>,
     /// When the next batch may begin.
     rested: Instant,
     /// When the mark was last seen to move.
@@ -224,6 +227,8 @@ impl Reading<'_> {
             if upto <= self.place.seq {
                 sleep(MEET_EVERY).await;
                 self.look_around().await?;
+            } else if !matches!(self.ahead, Ok(None)) {
+                self.step(upto).await?;
             } else if self.gather().await? {
                 self.meet_the_mark().await?;
                 self.step(upto).await?;
@@ -237,10 +242,7 @@ impl Reading<'_> {
     /// Takes in what has come. When nothing has, it waits for the first; false if nothing came for long. As
     /// long as none of it is the view's own, or the last commit was just now, it waits a little for more.
     async fn gather(&mut self) -> Result<bool, ReadError> {
-        // A batch more than one, so that the next is on its way while this one is folded.
-        while self.session.outstanding() < BATCH + BATCH / 2 {
-            self.session.request(BATCH).await?;
-        }
+        self.ask().await?;
         if self.came.is_empty() {
             match timeout(LOOK_EVERY, self.session.next()).await {
                 Ok(next) => self.take_in(next?),
@@ -253,12 +255,7 @@ impl Reading<'_> {
         }
         let (passed, mut until, mut seen) = (Instant::now() + PASSING, None, 0);
         loop {
-            // Without the runtime's budget, which would make it seem that nothing more has come.
-            while self.came.len() < BATCH
-                && let Some(next) = unconstrained(self.session.next()).now_or_never()
-            {
-                self.take_in(next?);
-            }
+            self.take_what_has_come()?;
             let mut new = self.came.range(seen..);
             if until.is_none() && new.any(|message| is_ours(self.view, &message.subject)) {
                 until = Some(self.rested);
@@ -272,6 +269,25 @@ impl Reading<'_> {
             }
             return Ok(true);
         }
+    }
+
+    /// A batch more than one, so that the next is on its way while this one is folded.
+    pub(super) async fn ask(&mut self) -> Result<(), ReadError> {
+        while self.session.outstanding() < BATCH + BATCH / 2 {
+            self.session.request(BATCH).await?;
+        }
+        Ok(())
+    }
+
+    /// At the most a batch, and without waiting for it.
+    pub(super) fn take_what_has_come(&mut self) -> Result<(), ReadError> {
+        // Without the runtime's budget, which would make it seem that nothing more has come.
+        while self.came.len() < BATCH
+            && let Some(next) = unconstrained(self.session.next()).now_or_never()
+        {
+            self.take_in(next?);
+        }
+        Ok(())
     }
 
     fn take_in(&mut self, next: Next) {
@@ -307,7 +323,8 @@ impl Reading<'_> {
         self.plan = plan;
         match place {
             Some(place) if place == self.place => self.look_after_others().await,
-            Some(place) if place.is_ahead_of(&self.place) => {
+            // What was taken out to be prepared lies behind an older mark.
+            Some(place) if place.is_ahead_of(&self.place) && matches!(self.ahead, Ok(None)) => {
                 // The rows that are known here are those of an older mark.
                 self.rows = Rows::new(self.view.name(), place.colour, self.plans.store.clone());
                 self.place = place;

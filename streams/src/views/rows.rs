@@ -250,10 +250,6 @@ impl Rows {
     pub(super) fn begin(&mut self) {
         self.changed.clear();
         locked(&self.owned).clear();
-        let known = self.known.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if known.len() > KNOWN {
-            known.clear();
-        }
         if self.written.as_ref().is_some_and(|written| written.len() > WRITTEN) {
             self.written = None;
         }
@@ -314,12 +310,16 @@ impl Rows {
         self.changed.iter().map(change).collect()
     }
 
-    /// The changes are written.
+    /// The changes are written, or are about to be: they stay known at least until others are. The next batch is prepared
+    /// while they are committed, and the database would still show the rows as they were.
     pub(super) fn written(&mut self) {
         if let Some(written) = &mut self.written {
             written.extend(self.changed.keys().map(hash));
         }
         let known = self.known.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if known.len() > KNOWN {
+            known.clear();
+        }
         known.extend(self.changed.drain());
     }
 }
@@ -352,5 +352,25 @@ mod tests {
         // Of more than can be remembered all is asked for.
         rows.written = None;
         assert_eq!(rows.get::<Value>(&key(9)).await.unwrap(), Some(theirs));
+    }
+
+    #[tokio::test]
+    async fn what_is_being_committed_is_not_forgotten_while_the_next_batch_is_prepared() {
+        let store = Store::open("mem://", None).await.unwrap();
+        let mut rows = Rows::new("book_home", Colour::Blue, store.clone());
+        let key = |n| Key::of("book_home", Uuid::from_u128(n));
+        let (old, new) = (json!({ "title": "old" }), json!({ "title": "new" }));
+        store.create(&key(0), &old).await.unwrap();
+        rows.begin();
+        // More than is remembered, in one batch, of which the database does not know yet.
+        for n in 0..=KNOWN as u128 {
+            rows.put(key(n), &new).unwrap();
+        }
+        for _ in 0..2 {
+            rows.written();
+            rows.begin();
+            assert_eq!(rows.get::<Value>(&key(0)).await.unwrap(), Some(new.clone()));
+            rows.put(key(0), &new).unwrap();
+        }
     }
 }

@@ -1,0 +1,61 @@
+//! What the folds of a batch will ask the database for is found out beforehand, and read together: of the next batch
+//! already while this one is committed. The database writes one batch with one processor; a reader that is far behind
+//! would otherwise leave the others idle meanwhile.
+
+use super::batch::{Event, What};
+use super::reader::{BATCH, ReadError, Reading};
+use super::rows::FoldError;
+
+/// From how many events on their rows are gathered; fewer are quicker read one by one.
+const MANY: usize = 16;
+/// How often rows are gathered, at most; what is still missing then is read one by one.
+const ROUNDS: usize = 5;
+
+impl Reading<'_> {
+    /// Takes the next batch out and prepares it, if a whole one has come. Only then: who has caught up is to fold what
+    /// comes as soon as it comes, and read their owners' rows no earlier.
+    pub(super) async fn look_ahead(&mut self, upto: Option<u64>) -> Result<Option<Vec<Event>>, ReadError> {
+        let Some(upto) = upto else { return Ok(None) };
+        self.ask().await?;
+        self.take_what_has_come()?;
+        if self.came.len() < BATCH {
+            return Ok(None);
+        }
+        let batch = self.batch(upto)?;
+        if batch.is_empty() {
+            return Ok(None);
+        }
+        self.prepare(&batch).await?;
+        Ok(Some(batch))
+    }
+
+    /// Has the rows at hand that the folds of a batch need.
+    pub(super) async fn prepare(&mut self, batch: &[Event]) -> Result<(), ReadError> {
+        self.rows.begin();
+        match batch {
+            [first, ..] if batch.len() >= MANY => {
+                let warmed = self.warm(batch).await;
+                warmed.map_err(|source| ReadError::Fold { seq: first.seq, source })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Finds out which rows they need, and reads them together. What is missing at first decides what is asked for
+    /// next, so it takes a few rounds.
+    async fn warm(&mut self, batch: &[Event]) -> Result<(), FoldError> {
+        for _ in 0..ROUNDS {
+            self.rows.gather();
+            for event in batch {
+                if let What::Ours(event) = &event.what {
+                    // What fails here, and not for want of a row, fails again when it is folded for good.
+                    let _ = self.fold_one(event).await;
+                }
+            }
+            if self.rows.read_gathered().await? == 0 {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+}
