@@ -33,6 +33,7 @@ pub mod doctor;
 pub mod durability;
 pub mod effects;
 pub mod flow;
+mod headers;
 pub mod heal;
 pub mod intention;
 pub mod janitor;

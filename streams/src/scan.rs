@@ -8,6 +8,7 @@ use async_nats::jetstream::consumer::{DeliverPolicy, pull};
 use futures_util::TryStreamExt;
 use jiff::Timestamp;
 
+use crate::headers;
 use crate::lanes::timestamp;
 use crate::nats::Nats;
 use crate::topology::{TopologyError, is_missing_stream};
@@ -30,7 +31,7 @@ pub(crate) struct Scanned {
 impl Scanned {
     /// A header.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name).map(|value| value.as_str())
+        headers::header(&self.headers, name)
     }
 }
 

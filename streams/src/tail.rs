@@ -8,6 +8,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt, TryStreamExt};
 use maru_schemas::envelope::Envelope;
 
+use crate::headers;
 use crate::nats::Nats;
 use crate::topology::EVENTS;
 
@@ -66,8 +67,7 @@ pub async fn events(
 
 /// None for what is not ours: who watches has no use for it.
 fn read(message: &async_nats::jetstream::Message) -> Option<Passing> {
-    let headers = message.headers.as_ref()?;
-    let envelope = Envelope::read(|name| headers.get(name).map(|value| value.as_str())).ok()?;
+    let envelope = headers::envelope(message.headers.as_ref()).ok()?;
     Some(Passing {
         seq: message.info().ok()?.stream_sequence,
         envelope,

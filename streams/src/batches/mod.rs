@@ -30,6 +30,7 @@ use surrealdb::types::{RecordId, SurrealValue};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
+use crate::headers;
 use crate::intention::Clock;
 use crate::nats::Nats;
 use crate::publish::Publisher;
@@ -176,7 +177,7 @@ const NOTE: &str = "{
 
 /// To which batch a message belongs, if to any.
 pub(crate) fn batch_of(headers: Option<&HeaderMap>) -> Option<Uuid> {
-    Uuid::parse_str(headers?.get(BATCH)?.as_str()).ok()
+    Uuid::parse_str(headers::header(headers?, BATCH)?).ok()
 }
 
 /// The header for a message of a batch; nothing for one of none.

@@ -13,6 +13,7 @@ use futures_util::{Stream, StreamExt, stream};
 use maru_schemas::envelope::{Envelope, EnvelopeError};
 
 use super::HealError;
+use crate::headers;
 use crate::nats::{API_TIMEOUT, Nats, latest};
 
 /// The most messages of one answer.
@@ -37,7 +38,7 @@ fn stored(seq: u64, subject: String, headers: &HeaderMap, body: Bytes) -> Stored
     Stored {
         seq,
         subject,
-        envelope: Envelope::read(|name| headers.get(name).map(|value| value.as_str())),
+        envelope: headers::envelope(Some(headers)),
         body,
     }
 }
@@ -189,7 +190,7 @@ async fn window(nats: &Nats, stream: &'static str, from: u64) -> Result<Vec<Stor
             }
         }
         let headers = message.headers.unwrap_or_default();
-        let header = |name: &str| headers.get(name).map(|value| value.as_str());
+        let header = |name: &str| headers::header(&headers, name);
         let seq = header("Nats-Sequence").and_then(|seq| seq.parse().ok());
         let (Some(seq), Some(subject)) = (seq, header("Nats-Subject").map(str::to_owned)) else {
             return Err(failed(&"an answer does not say where its message lies"));

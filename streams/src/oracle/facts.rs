@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
+use crate::headers;
 use crate::nats::Nats;
 use crate::store::{Db, Key, Part, Store, StoreError, range};
 use crate::subject::Subject;
@@ -201,10 +202,7 @@ async fn messages(nats: &Nats, name: &'static str) -> Result<Vec<(String, Option
         };
         let message = message.map_err(|error| failed(&error))?;
         let seq = message.info().map_err(|error| failed(&error))?.stream_sequence;
-        let envelope = message
-            .headers
-            .as_ref()
-            .and_then(|headers| Envelope::read(|name| headers.get(name).map(|value| value.as_str())).ok());
+        let envelope = headers::envelope(message.headers.as_ref()).ok();
         found.push((message.subject.to_string(), envelope));
         if seq >= last {
             return Ok(found);

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::tree::{Message, What};
 use super::{Letter, TraceError};
+use crate::headers;
 use crate::letters::{STATE, is_open};
 use crate::nats::Nats;
 use crate::scan::{Scanned, scan};
@@ -130,7 +131,7 @@ async fn by_subject(nats: &Nats, id: Uuid) -> Result<Option<Anchor>, TopologyErr
 }
 
 fn anchor(id: Uuid, message: &StreamMessage) -> Option<Anchor> {
-    let header = |name: &str| message.headers.get(name).map(|value| value.as_str());
+    let header = |name: &str| headers::header(&message.headers, name);
     let correlation = Uuid::parse_str(header("maru-correlation")?).ok()?;
     let stored = crate::lanes::timestamp(message.time.unix_timestamp_nanos());
     let before = match header("maru-causation") {
