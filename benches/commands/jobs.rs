@@ -20,7 +20,7 @@ use crate::sheet::{Sheet, Speed, middle};
 
 /// How many jobs are stored, and read with more than one slot: for a few seconds, so that what it takes to begin
 /// counts for little.
-const JOBS_STORED: usize = 25_000;
+const JOBS_STORED: usize = 50_000;
 /// How many of them are read with one slot.
 const FEW: usize = 5_000;
 const ROUNDS: usize = 5;

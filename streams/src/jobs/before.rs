@@ -6,7 +6,8 @@
 //!
 //! Looking each of those up would make a long queue slow. Instead it is asked once of what messages anything is
 //! known: letters, waits, places, attempts. Of a message that took box and server down with it nothing is, but it
-//! was running then, so it is among the first that come again; these are treated as if they had been here.
+//! was running then, so it is among the first that come again, as many as may be held; these are treated as if they
+//! had been here.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -65,7 +66,7 @@ pub(super) async fn begin(shared: &Shared, source: usize) -> Result<(), SessionE
     let stream = shared.held.nats.jetstream().get_stream(shared.sources[source].stream);
     let stream = stream.await.map_err(|error| SessionError::Begin(error.to_string()))?;
     let newest = stream.cached_info().state.last_sequence;
-    let backlog = Backlog::new(newest, shared.held.policy.concurrency);
+    let backlog = Backlog::new(newest, shared.held.most());
     *shared.before[source].0.lock().unwrap_or_else(PoisonError::into_inner) = backlog;
     Ok(())
 }
@@ -75,7 +76,7 @@ pub(super) async fn begin(shared: &Shared, source: usize) -> Result<(), SessionE
 pub(super) fn hear(shared: &Shared, source: usize, nth: u64) {
     let mut backlog = shared.before[source].0.lock().unwrap_or_else(PoisonError::into_inner);
     if backlog.heard.swap(nth, Ordering::AcqRel) >= nth {
-        *backlog = Backlog::new(u64::MAX, shared.held.policy.concurrency);
+        *backlog = Backlog::new(u64::MAX, shared.held.most());
         backlog.heard.store(nth, Ordering::Release);
     }
 }
@@ -83,7 +84,7 @@ pub(super) fn hear(shared: &Shared, source: usize, nth: u64) {
 /// Whatever comes until the lane begins anew may have been here: its listening was broken off, perhaps because the
 /// server died.
 pub(super) fn doubt(shared: &Shared, source: usize) {
-    let backlog = Backlog::new(u64::MAX, shared.held.policy.concurrency);
+    let backlog = Backlog::new(u64::MAX, shared.held.most());
     *shared.before[source].0.lock().unwrap_or_else(PoisonError::into_inner) = backlog;
 }
 
@@ -103,7 +104,7 @@ pub(super) async fn comes_again(shared: &Shared, lease: &Lease, id: Uuid) -> Res
     if backlog.is_among_the_first() {
         return Ok(true);
     }
-    let known = backlog.known.get_or_try_init(|| known(shared)).await?;
+    let known = Box::pin(backlog.known.get_or_try_init(|| known(shared))).await?;
     Ok(known.contains(&id))
 }
 

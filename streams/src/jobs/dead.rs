@@ -14,6 +14,7 @@ use super::lease::Lease;
 use super::opened::Opened;
 use super::verdict::Reason;
 use crate::batches::BATCH;
+use crate::headers;
 use crate::topology::COMMANDS;
 
 /// What a letter keeps of its message's headers. Headers of the server are left out, and so is the subject
@@ -44,12 +45,12 @@ pub(crate) fn carried(headers: &HeaderMap) -> Vec<(&'static str, String)> {
 /// The id under which a message becomes a letter. One that was not ours has none; where it lies is as unique.
 pub(super) fn letter_id(message: &async_nats::Message, seq: u64) -> Uuid {
     header(message, "ce-id")
-        .and_then(|id| Uuid::parse_str(&id).ok())
+        .and_then(|id| Uuid::parse_str(id).ok())
         .unwrap_or_else(|| maru_schemas::ids::named("dead", &format!("{}/{seq}", message.subject)))
 }
 
-fn header(message: &async_nats::Message, name: &str) -> Option<String> {
-    Some(message.headers.as_ref()?.get(name)?.as_str().to_owned())
+fn header<'a>(message: &'a async_nats::Message, name: &str) -> Option<&'a str> {
+    headers::header(message.headers.as_ref()?, name)
 }
 
 /// Gives a message up for good.
@@ -92,7 +93,7 @@ pub(super) async fn bury(shared: &Shared, lease: &Lease, opened: &Opened, reason
 async fn letter(shared: &Shared, lease: &Lease, opened: &Opened, reason: &Reason) -> Result<Letter, Reason> {
     let message = &lease.message;
     let is_redacted = shared.stream == COMMANDS;
-    let kind = header(message, "ce-type").unwrap_or_default();
+    let kind = header(message, "ce-type").unwrap_or_default().to_owned();
     let whole = String::from_utf8_lossy(&message.payload);
     if is_redacted {
         let kept = shared.letters.keep_body(&shared.name, opened.id, &whole).await;
@@ -103,13 +104,13 @@ async fn letter(shared: &Shared, lease: &Lease, opened: &Opened, reason: &Reason
     let entry = shared.letters.found_out(what, reason, attempts);
     let headers: BTreeMap<String, String> = KEPT
         .iter()
-        .filter_map(|name| Some(((*name).to_owned(), header(message, name)?)))
+        .filter_map(|name| Some(((*name).to_owned(), header(message, name)?.to_owned())))
         .collect();
     Ok(Letter {
         number: 0,
         lane: shared.name.clone(),
         message: opened.id,
-        key: header(message, "ce-subject").and_then(|key| Uuid::parse_str(&key).ok()),
+        key: header(message, "ce-subject").and_then(|key| Uuid::parse_str(key).ok()),
         state: if opened.is_behind { State::Behind } else { State::Dead },
         reason: reason.code.to_owned(),
         detail: reason.detail.clone(),

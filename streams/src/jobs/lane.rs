@@ -2,31 +2,26 @@
 //!
 //! Stopping has two phases. First the puller asks for nothing more but keeps its inbox open until what
 //! was on its way has arrived, because a message dropped on the way waits a whole `ack_wait`. Then what
-//! arrived is run within the grace, and what was not begun goes back to the server.
+//! arrived and has a slot is run within the grace, and what was not begun goes back to the server.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use apalis_core::error::WorkerError;
 use apalis_core::worker::builder::WorkerBuilder;
-use async_nats::jetstream::Message;
-use futures_util::FutureExt;
 use futures_util::future::join_all;
 use tokio::sync::{Notify, RwLock};
 use tokio::task::{AbortHandle, JoinHandle};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::arrival::Arrival;
 use super::backend::{AbortOnDrop, Leases, Runner};
 use super::before::Before;
 use super::delivery::Handler;
 use super::health::Health;
 use super::lease::Held;
 use super::policy::Policy;
-use super::session::{Next, Session, SessionError};
 use super::turns::Rank;
-use super::{back, before, ear, settle};
+use super::{back, ear, pull, settle};
 use crate::intention::Clock;
 use crate::leases;
 use crate::letters::Letters;
@@ -37,7 +32,7 @@ use crate::store::Store;
 use crate::topology::{ACK_WAIT, Consumer, DEAD, EVENTS, Reads};
 
 /// How long a puller that leaves waits for what may be on its way, and a lane for a worker that it has stopped.
-const LINGER: Duration = Duration::from_millis(200);
+pub(super) const LINGER: Duration = Duration::from_millis(200);
 
 /// One consumer, one handler, one policy.
 pub struct Lane {
@@ -125,7 +120,7 @@ pub(super) struct Shared {
     /// The task that works; another one if it ended by itself.
     worker: Mutex<Option<AbortHandle>>,
     pub(super) schedules: Schedules,
-    closing: CancellationToken,
+    pub(super) closing: CancellationToken,
     closed: CancellationToken,
 }
 
@@ -181,7 +176,7 @@ impl Lane {
         });
         Running {
             pullers: (0..shared.sources.len())
-                .map(|source| tokio::spawn(pull(Arc::clone(&shared), source)))
+                .map(|source| tokio::spawn(pull::pull(Arc::clone(&shared), source)))
                 .collect(),
             heart: tokio::spawn(beat(Arc::clone(&shared))),
             ear: tokio::spawn(ear::listen(Arc::clone(&shared))),
@@ -217,10 +212,10 @@ impl Running {
         ear.abort();
         let _ = tokio::time::timeout(LINGER * 10, join_all(&mut pullers)).await;
         pullers.iter().for_each(JoinHandle::abort);
-        // A lane that holds ahead, for the sake of turns, would begin one after the other for as long as the grace
-        // lasts, and break off the last ones. Nobody waits for their order; others may begin them at once.
-        if shared.held.policy.fair {
-            drop(shared.held.take_unstarted());
+        // What is held ahead would be begun one after the other for as long as the grace lasts, and the last of it broken
+        // off. Others may begin it at once, where nobody waits for its order.
+        if shared.stream != EVENTS {
+            drop(shared.held.take_surplus());
         }
         let finished = tokio::time::timeout(grace, async {
             while shared.held.unsettled() > 0 {
@@ -273,114 +268,6 @@ fn rank(source: &Consumer) -> (Rank, usize) {
         (DEAD, _) => (Rank::Back, 1),
         (_, true) => (Rank::Back, usize::MAX),
         (_, false) => (Rank::Front, usize::MAX),
-    }
-}
-
-/// Asks for exactly as many messages as there are free slots.
-async fn pull(shared: Arc<Shared>, source: usize) {
-    let mut trouble = 0_u32;
-    while !shared.closing.is_cancelled() {
-        match pull_session(&shared, source, &mut trouble).await {
-            Ok(()) => return,
-            Err(error) => {
-                trouble = if matches!(error, SessionError::Reconnected) {
-                    0
-                } else {
-                    trouble + 1
-                };
-                metrics::counter!("maru_lane_sessions_lost_total", "lane" => shared.name.clone()).increment(1);
-                if trouble > 2 {
-                    tracing::warn!(lane = %shared.name, %error, "cannot pull");
-                } else {
-                    tracing::debug!(lane = %shared.name, %error, "pulling anew");
-                }
-                if matches!(error, SessionError::Gone(_))
-                    && let Err(error) = ear::make_anew(&shared, source, false).await
-                {
-                    tracing::debug!(lane = %shared.name, %error, "whether the consumer is there is not known");
-                }
-                let wait = Duration::from_millis(50).saturating_mul(1 << trouble.min(7));
-                let _ = shared.closing.run_until_cancelled(tokio::time::sleep(wait)).await;
-            }
-        }
-    }
-}
-
-/// What a session leaves behind, whyever it ended, is taken: the server would wait for us with that as long as it has
-/// patience. A session that ends because the connection was made again may have asked on the new one already.
-async fn pull_session(shared: &Arc<Shared>, source: usize, trouble: &mut u32) -> Result<(), SessionError> {
-    let Consumer { stream, name, .. } = &shared.sources[source];
-    let mut session = Session::open(&shared.held.nats, stream, name, None).await?;
-    let ended = pull_on(shared, source, &mut session, trouble).await;
-    if ended.is_err() {
-        before::doubt(shared, source);
-    }
-    let until = Instant::now() + LINGER;
-    while session.outstanding() > 0
-        && let Ok(Ok(next)) = tokio::time::timeout_at(until, session.next()).await
-    {
-        if let Next::Message(message) = next {
-            take(shared, *message, source);
-        }
-    }
-    for message in session.leave().await {
-        take(shared, message, source);
-    }
-    ended
-}
-
-/// Sets `trouble` back as soon as anything is heard.
-async fn pull_on(
-    shared: &Arc<Shared>,
-    source: usize,
-    session: &mut Session,
-    trouble: &mut u32,
-) -> Result<(), SessionError> {
-    let held = &shared.held;
-    match shared.closing.run_until_cancelled(before::begin(shared, source)).await {
-        Some(begun) => begun?,
-        None => return Ok(()),
-    }
-    // This one asks anew already.
-    let _ = shared.ask_anew[source].notified().now_or_never();
-    loop {
-        let free = held.free(source).saturating_sub(session.outstanding());
-        // Not for every single slot: a quarter of them at a time is as quick and far fewer requests.
-        if free > 0 && (session.outstanding() == 0 || free >= held.policy.concurrency.div_ceil(4)) {
-            session.request(free).await?;
-        }
-        tokio::select! {
-            next = session.next() => {
-                if let Next::Message(message) = next? {
-                    take(shared, *message, source);
-                }
-                *trouble = 0;
-            }
-            () = held.freed(source) => {}
-            () = held.rested() => {}
-            () = shared.ask_anew[source].notified() => return Err(SessionError::Gone("asking anew".to_owned())),
-            () = shared.closing.cancelled() => return Ok(()),
-        }
-    }
-}
-
-fn take(shared: &Arc<Shared>, message: async_nats::Message, source: usize) {
-    let message = Message {
-        message,
-        context: shared.held.nats.jetstream().clone(),
-    };
-    let arrival = match message.info() {
-        Ok(info) => {
-            before::hear(shared, source, info.consumer_sequence);
-            Arrival::from(&info)
-        }
-        Err(error) => {
-            tracing::error!(lane = %shared.name, %error, "a message without a way to settle it");
-            return;
-        }
-    };
-    if let Some(too_much) = shared.held.admit(message.message, arrival, source) {
-        tokio::spawn(back::move_back(Arc::clone(shared), too_much));
     }
 }
 

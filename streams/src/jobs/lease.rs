@@ -22,6 +22,7 @@ use super::breaker::{Breaker, Room};
 use super::policy::{Policy, wait_out};
 use super::settle;
 use super::turns::{Rank, Turns};
+use crate::headers::header;
 use crate::nats::Nats;
 
 /// How many settled messages a lane remembers. An unclean server brings many of them again, and they
@@ -66,6 +67,8 @@ struct Source {
     most: usize,
     /// How many of it are held, running or waiting for their turn.
     held: AtomicUsize,
+    /// How many were asked for and have not come.
+    asked: AtomicUsize,
     /// How many more wait on the server, as the last message told.
     behind: AtomicU64,
     freed: Notify,
@@ -111,9 +114,8 @@ fn key(message: &async_nats::Message) -> Option<Uuid> {
     id(message, "ce-subject")
 }
 
-fn id(message: &async_nats::Message, header: &str) -> Option<Uuid> {
-    let id = message.headers.as_ref()?.get(header)?;
-    Uuid::parse_str(id.as_str()).ok()
+fn id(message: &async_nats::Message, name: &str) -> Option<Uuid> {
+    Uuid::parse_str(header(message.headers.as_ref()?, name)?).ok()
 }
 
 // A panic while one of these locks is held leaves only plain data behind, so it is taken all the same.
@@ -134,6 +136,7 @@ impl Held {
             rank,
             most,
             held: AtomicUsize::new(0),
+            asked: AtomicUsize::new(0),
             behind: AtomicU64::new(0),
             freed: Notify::new(),
         };
@@ -155,15 +158,35 @@ impl Held {
         })
     }
 
-    /// How many more messages could be taken in from a source now.
+    /// How many messages a puller is to ask its source for now, when so many are on their way to it.
+    pub(super) fn to_ask_for(&self, source: usize, asked: usize) -> usize {
+        // In this order: whoever gives a place free later sees what was asked for, and wakes the puller.
+        self.sources[source].asked.store(asked, Ordering::SeqCst);
+        self.wanted(source)
+    }
+
+    /// Not for every single slot: a quarter of them at a time is as quick and far fewer requests.
+    fn wanted(&self, source: usize) -> usize {
+        let asked = self.sources[source].asked.load(Ordering::SeqCst);
+        let free = self.free(source).saturating_sub(asked);
+        match asked == 0 || free >= self.policy.concurrency.div_ceil(4) {
+            true => free,
+            false => 0,
+        }
+    }
+
+    /// How many more messages could be held of a source now.
     pub(super) fn free(&self, source: usize) -> usize {
         let source = &self.sources[source];
-        let held = source.held.load(Ordering::Acquire);
+        let held = source.held.load(Ordering::SeqCst);
         let most = match source.rank {
-            Rank::Front => self.policy.most_in_front(source.behind.load(Ordering::Relaxed)),
+            Rank::Front => {
+                let behind = source.behind.load(Ordering::Relaxed);
+                self.policy.most_in_front(behind, self.is_ordered)
+            }
             Rank::Back => self.policy.concurrency.min(source.most),
         };
-        match self.breaker.room(Instant::now()) {
+        match self.breaker.room_now() {
             Room::All => most.saturating_sub(held),
             Room::Probe => usize::from(self.unsettled() == 0),
             Room::None(_) | Room::AwaitsProbe => 0,
@@ -172,7 +195,7 @@ impl Held {
 
     /// Waits until the breaker's rest is over; for ever, if it is not resting.
     pub(super) async fn rested(&self) {
-        match self.breaker.room(Instant::now()) {
+        match self.breaker.room_now() {
             Room::None(until) => tokio::time::sleep_until(until.into()).await,
             _ => std::future::pending().await,
         }
@@ -183,7 +206,7 @@ impl Held {
         lock(&self.running).len() + self.leaving.load(Ordering::Acquire)
     }
 
-    /// Waits until a source's place is given back.
+    /// Waits until there may be more to ask a source for.
     pub(super) async fn freed(&self, source: usize) {
         self.sources[source].freed.notified().await;
     }
@@ -235,9 +258,9 @@ impl Held {
             }
             running.insert(ticket, Running { reply, since: None });
         }
-        self.sources[source].held.fetch_add(1, Ordering::AcqRel);
+        self.sources[source].held.fetch_add(1, Ordering::SeqCst);
         self.sources[source].behind.store(behind, Ordering::Relaxed);
-        let member = member(&message);
+        let member = self.policy.fair.then(|| member(&message)).flatten();
         let key = self.is_ordered.then(|| key(&message)).flatten();
         let lease = Lease {
             held: Arc::clone(self),
@@ -294,6 +317,28 @@ impl Held {
     /// Leases that nobody has begun to run; dropping them returns them to the server.
     pub(super) fn take_unstarted(&self) -> Vec<Lease> {
         lock(&self.ready).drain()
+    }
+
+    /// Those of them that would have to wait for a slot.
+    pub(super) fn take_surplus(&self) -> Vec<Lease> {
+        let mut ready = lock(&self.ready);
+        let free = self
+            .policy
+            .concurrency
+            .saturating_sub(self.slots_taken.load(Ordering::Acquire));
+        let next: Vec<Lease> = (0..free).map_while(|_| ready.pop(|_| true)).collect();
+        let surplus = ready.drain();
+        for lease in next {
+            ready.push(self.sources[lease.source].rank, None, lease);
+        }
+        drop(ready);
+        self.waker.wake();
+        surplus
+    }
+
+    /// How many messages of a source's own stream are held at the most.
+    pub(super) fn most(&self) -> usize {
+        self.policy.most_in_front(u64::MAX, self.is_ordered)
     }
 
     /// Waits until the server knows of everything that was dropped, but not long: a handler that blocks its
@@ -353,12 +398,17 @@ impl Lease {
     pub(super) fn free_slot(&self) {
         if self.has_slot.swap(false, Ordering::AcqRel) {
             self.held.slots_taken.fetch_sub(1, Ordering::AcqRel);
-            self.held.waker.wake();
+            // Who comes later wakes the worker by coming.
+            if !lock(&self.held.ready).is_empty() {
+                self.held.waker.wake();
+            }
         }
         if self.is_held.swap(false, Ordering::AcqRel) {
             let source = &self.held.sources[self.source];
-            source.held.fetch_sub(1, Ordering::AcqRel);
-            source.freed.notify_one();
+            source.held.fetch_sub(1, Ordering::SeqCst);
+            if self.held.wanted(self.source) > 0 {
+                source.freed.notify_one();
+            }
         }
     }
 
@@ -391,7 +441,7 @@ impl Lease {
             lock(&self.held.running).remove(&self.ticket);
         }
         // Where the breaker lets one through only when nothing is unsettled, this may be the moment.
-        if self.held.breaker.room(Instant::now()) != Room::All {
+        if self.held.breaker.room_now() != Room::All {
             self.held.look_again();
         }
     }

@@ -7,7 +7,7 @@
 //! ```text
 //!  server ──pull──▶ Session ──▶ Lease ──▶ apalis ──▶ Handler ──▶ Verdict ──▶ settle
 //!                      ▲           │ one slot, one heartbeat, given back wherever it is dropped
-//!                      └── pulls exactly the free slots
+//!                      └── pulls as many as there are free slots
 //! ```
 //!
 //! A handler returns a [`Verdict`] and nothing else decides a message's fate. Everything but
@@ -29,6 +29,7 @@ mod lane;
 mod lease;
 mod opened;
 pub(crate) mod policy;
+mod pull;
 mod redo;
 mod run;
 mod session;

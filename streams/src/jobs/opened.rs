@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use maru_schemas::envelope::Envelope;
 use maru_schemas::letters::{Letter, State};
 use maru_schemas::replays::Came;
 use uuid::Uuid;
@@ -18,6 +17,7 @@ use super::policy::{LONGEST, wait_out};
 use super::verdict::{Reason, Verdict};
 use super::{attempts, back, before, redo};
 use crate::batches::batch_of;
+use crate::headers;
 use crate::letters::Found;
 use crate::letters::parked::{Foremost, Place};
 use crate::subject::Subject;
@@ -89,8 +89,8 @@ impl Opened {
         let (Some(batch), Some(came)) = (self.batch, came) else {
             return Ok(());
         };
-        let noted = shared.letters.batches().note(batch, &shared.name, self.id, came).await;
-        noted.map_err(away)
+        let noted = shared.letters.batches().note(batch, &shared.name, self.id, came);
+        Box::pin(noted).await.map_err(away)
     }
 
     /// The later ones of its key need not wait for it any more; the next of them is released.
@@ -132,7 +132,7 @@ pub(super) async fn open(shared: &Shared, lease: &Lease) -> Opened {
     let (begun, mut looks) = (Instant::now(), 0);
     loop {
         let opened = if lease.message.subject.starts_with("redo.") {
-            redo::open(shared, lease).await
+            Box::pin(redo::open(shared, lease)).await
         } else {
             from_stream(shared, lease, id).await
         };
@@ -162,12 +162,16 @@ pub(super) async fn open(shared: &Shared, lease: &Lease) -> Opened {
     }
 }
 
+// What only happens to what comes again is boxed: most messages are new, and a task is copied as often as it is handed
+// on, with room for all that it might ever do.
 async fn from_stream(shared: &Shared, lease: &Lease, id: Uuid) -> Result<Opened, Verdict> {
     let batch = batch_of(lease.message.headers.as_ref());
     // Only what comes again can have become a letter before; then nothing but a replay may run it.
     let comes_again = before::comes_again(shared, lease, id).await?;
     let letter = match comes_again {
-        true => shared.letters.newest(&shared.name, id).await.map_err(Verdict::later)?,
+        true => Box::pin(shared.letters.newest(&shared.name, id))
+            .await
+            .map_err(Verdict::later)?,
         false => None,
     };
     if let Some(found) = letter.filter(|found| is_about_this(shared, &found.letter, lease.ticket.0)) {
@@ -178,19 +182,19 @@ async fn from_stream(shared: &Shared, lease: &Lease, id: Uuid) -> Result<Opened,
             ..Opened::settled(id, Verdict::Already)
         };
         if found.letter.state == State::Behind {
-            opened.move_up(shared).await.map_err(Verdict::Later)?;
+            Box::pin(opened.move_up(shared)).await.map_err(Verdict::Later)?;
         }
         return Ok(opened);
     }
-    let headers = lease.message.headers.as_ref();
-    let envelope = Envelope::read(|name| headers?.get(name).map(|value| value.as_str()))
+    let envelope = headers::envelope(lease.message.headers.as_ref())
         .map_err(|error| Verdict::Poison(Reason::from_error("undecodable", &error)))?;
     let (kind, before) = as_job(&lease.message.subject).unwrap_or_default();
-    if comes_again && back::has_moved(shared, lease, kind, id).await.map_err(Verdict::later)? {
+    let has_moved = async || Box::pin(back::has_moved(shared, lease, kind, id)).await;
+    if comes_again && has_moved().await.map_err(Verdict::later)? {
         return Err(Verdict::Already);
     }
     if comes_again && shared.held.policy.longest_retry > LONGEST {
-        let waiting = shared.schedules.waiting(kind, id).await;
+        let waiting = Box::pin(shared.schedules.waiting(kind, id)).await;
         // Whoever had it before us died between storing its schedule and settling it.
         if waiting
             .map_err(Verdict::later)?

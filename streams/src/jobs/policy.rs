@@ -9,7 +9,7 @@ use super::breaker::Trip;
 /// schedule.
 pub(crate) const LONGEST: Duration = Duration::from_secs(30);
 
-/// From so many waiting messages on a fair lane looks far ahead.
+/// From so many waiting messages on there is enough for every process, and a lane looks ahead.
 const CROWD: usize = 256;
 
 /// How often a lane may begin, in all processes together. A second's, or a minute's, worth may come at once.
@@ -112,23 +112,27 @@ impl Policy {
 
     /// How many messages may be held in front, running or waiting for their turn, when so many more wait on
     /// the server. Members can only take turns among those that are there; but what one process holds
-    /// another cannot run, so few are held unless there are enough for everybody.
+    /// another cannot run, so few are held unless there are enough for everybody. Then quick work has as many
+    /// again at hand, because fetching them takes longer than doing them. Not where order matters: what is held and
+    /// not begun goes back when the lane stops, and later ones would overtake it.
     #[must_use]
-    pub(super) fn most_in_front(&self, behind: u64) -> usize {
+    pub(super) fn most_in_front(&self, behind: u64, is_ordered: bool) -> usize {
+        let is_quick = self.breaker.is_none() && self.rate.is_none() && self.across.is_none();
         match (self.fair, behind > CROWD as u64) {
-            (false, _) => self.concurrency,
-            (true, false) => self.concurrency * 2,
             (true, true) => self.concurrency * 2 + CROWD,
+            (true, false) => self.concurrency * 2,
+            (false, true) if is_quick && !is_ordered => self.concurrency * 2,
+            (false, _) => self.concurrency,
         }
     }
 
-    /// How many messages of the lane may be unsettled at once on the server: those that run in up to
-    /// four processes, and those that wait for a retry.
+    /// How many messages of the lane may be unsettled at once on the server: those that run or are at hand in up
+    /// to four processes, and those that wait for a retry.
     #[must_use]
     pub fn max_ack_pending(&self) -> i64 {
         i64::try_from(self.concurrency)
             .unwrap_or(i64::MAX / 8)
-            .saturating_mul(4)
+            .saturating_mul(8)
             .max(1000)
     }
 }

@@ -55,7 +55,7 @@ pub(super) async fn run(
     };
     let _place = match policy.across {
         None => None,
-        Some(across) => match gate::place(&shared.places, &shared.name, across, lease.closing()).await {
+        Some(across) => match Box::pin(gate::place(&shared.places, &shared.name, across, lease.closing())).await {
             Ok(Some(place)) => Some(place),
             Ok(None) => return not_now("all_places_taken", A_MOMENT),
             Err(error) => return Verdict::later(error),
@@ -228,6 +228,9 @@ impl<'a> Hearing<'a> {
 
 impl Drop for Hearing<'_> {
     fn drop(&mut self) {
+        if self.shared.held.policy.breaker.is_none() {
+            return;
+        }
         let now = Instant::now();
         if self.breaker.hear(self.said, self.is_probe, now) {
             let (lane, level) = (self.shared.name.clone(), self.breaker.level(now));

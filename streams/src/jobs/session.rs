@@ -12,6 +12,7 @@ use futures_util::StreamExt;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use crate::headers;
 use crate::nats::Nats;
 use crate::topology::READER_PATIENCE;
 
@@ -238,11 +239,7 @@ fn describe(status: StatusCode, message: &async_nats::Message) -> String {
 }
 
 fn header(message: &async_nats::Message, name: &str) -> Option<String> {
-    message
-        .headers
-        .as_ref()?
-        .get(name)
-        .map(|value| value.as_str().to_owned())
+    headers::header(message.headers.as_ref()?, name).map(str::to_owned)
 }
 
 fn nanos(duration: Duration) -> u64 {

@@ -39,7 +39,8 @@ async fn tell(nats: &Nats, reply: &str, what: String) -> Told {
     if !nats.is_connected() {
         return Told::Nobody;
     }
-    let request = Request::new().payload(what.into()).timeout(Some(CONFIRM));
+    // One clock for all of it, the wait for a place in the client's queue too.
+    let request = Request::new().payload(what.into()).timeout(None);
     match tokio::time::timeout(CONFIRM, nats.client().send_request(reply.to_owned(), request)).await {
         Ok(Ok(_)) => Told::Confirmed,
         Ok(Err(error)) if error.kind() == RequestErrorKind::NoResponders => Told::Nobody,

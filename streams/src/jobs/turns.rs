@@ -114,6 +114,11 @@ impl<T> Turns<T> {
         self.front.count.get(&member).copied().unwrap_or_default()
     }
 
+    /// Whether nobody waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.front.waiting.is_empty() && self.back.waiting.is_empty()
+    }
+
     /// Everything, in no order.
     pub(super) fn drain(&mut self) -> Vec<T> {
         let lines = [std::mem::take(&mut self.front), std::mem::take(&mut self.back)];

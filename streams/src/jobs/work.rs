@@ -32,7 +32,13 @@ pub(super) async fn work(shared: Arc<Shared>, lease: Lease) {
                 "an earlier message of its key is dead; it follows when that one is settled",
             )),
             Ok(delivery) if canary::is_canary(&delivery.envelope) => {
-                canary::hear(&shared.store, &shared.clock, &shared.name, &delivery.envelope).await
+                Box::pin(canary::hear(
+                    &shared.store,
+                    &shared.clock,
+                    &shared.name,
+                    &delivery.envelope,
+                ))
+                .await
             }
             Ok(delivery) => run(&shared, &lease, delivery, opened.counted_as, opened.tried).await,
             Err(known) => known.take().unwrap_or(Verdict::Already),
@@ -106,6 +112,7 @@ fn mark(process: &Span, verdict: &Verdict) {
     }
 }
 
+// What seldom becomes of a message is boxed, so that the task of one that simply works is small.
 async fn conclude(shared: &Shared, lease: &Lease, opened: &Opened, verdict: Verdict) {
     let nats = &shared.held.nats;
     let attempt = opened.delivery().map_or(0, |delivery| delivery.attempt);
@@ -126,27 +133,27 @@ async fn conclude(shared: &Shared, lease: &Lease, opened: &Opened, verdict: Verd
             settle::nak(nats, lease, wait_out(lease.deliveries)).await;
         }
         // A letter has its own place to wait, where people see it.
-        Verdict::Hold(reason) if opened.letter.is_some() => give_up(shared, lease, opened, &reason).await,
+        Verdict::Hold(reason) if opened.letter.is_some() => Box::pin(give_up(shared, lease, opened, &reason)).await,
         Verdict::Hold(reason) => {
             tracing::info!(lane = %shared.name, %reason, "waits aside");
-            back::hold(shared, lease).await;
+            Box::pin(back::hold(shared, lease)).await;
         }
         Verdict::Retry { reason, at_least } => {
             if attempt > 0 && attempt <= shared.held.policy.retries {
-                retry(shared, lease, opened, attempt, &reason, at_least).await;
+                Box::pin(retry(shared, lease, opened, attempt, &reason, at_least)).await;
             } else {
-                give_up(shared, lease, opened, &reason).await;
+                Box::pin(give_up(shared, lease, opened, &reason)).await;
             }
         }
-        Verdict::Poison(reason) => give_up(shared, lease, opened, &reason).await,
+        Verdict::Poison(reason) => Box::pin(give_up(shared, lease, opened, &reason)).await,
     }
 }
 
 /// It took effect, or was answered.
 async fn finish(shared: &Shared, lease: &Lease, opened: &Opened, refused: Option<&Reason>) {
     let finished = match &opened.letter {
-        Some(found) => redo::resolve(shared, opened, found, refused).await,
-        None if opened.is_awaited && opened.delivery().is_some() => opened.let_pass(shared).await,
+        Some(found) => Box::pin(redo::resolve(shared, opened, found, refused)).await,
+        None if opened.is_awaited && opened.delivery().is_some() => Box::pin(opened.let_pass(shared)).await,
         None => Ok(()),
     };
     let noted = match finished {

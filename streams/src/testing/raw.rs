@@ -26,6 +26,10 @@ pub async fn raw_loop(nats: &Nats, consumer: &Consumer, slots: usize, messages: 
         assert!(message.status.is_none(), "the server ended the pull: {message:?}");
         let (client, reply) = (client.clone(), message.reply.expect("a way to settle it"));
         settling.spawn(async move { client.request(reply, "+ACK".into()).await });
+        // As they come: a raw loop that kept all answers would be slowed down by its own memory.
+        while let Some(settled) = settling.try_join_next() {
+            settled.expect("no panic").expect("confirmed");
+        }
     }
     while let Some(settled) = settling.join_next().await {
         settled.expect("no panic").expect("confirmed");

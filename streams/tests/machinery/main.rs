@@ -8,6 +8,7 @@
     reason = "a test that fails says where"
 )]
 
+mod backlog;
 mod batches;
 mod clockwork;
 mod conformance;

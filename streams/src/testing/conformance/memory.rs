@@ -175,7 +175,7 @@ impl Lane {
         let mut running = JoinSet::new();
         while !self.closing.is_cancelled() {
             let news = self.memory.1.notified();
-            let room = match self.breaker.room(Instant::now()) {
+            let room = match self.breaker.room_now() {
                 Room::All => self.policy.concurrency.saturating_sub(running.len()),
                 Room::Probe => usize::from(running.is_empty()),
                 Room::None(_) | Room::AwaitsProbe => 0,
