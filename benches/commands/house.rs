@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 /// How long one may wait for anything.
 const PATIENCE: Duration = Duration::from_secs(1800);
 /// How often a page is looked at while one waits.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// A running Maru. Dropping it kills it.
 pub struct House {

@@ -194,20 +194,24 @@ async fn rebuild(sheet: &mut Sheet, house: &House, data: &Path, books: usize) ->
     let url = server::running(&data.join("nats")).expect("a lock").expect("it runs");
     let nats = Nats::connect(&url, "bench").await.expect("a connection");
     let (view, folded) = (json!({ "view": MY_BOOKS }), [("view", MY_BOOKS), ("colour", "other")]);
-    let begun = Instant::now();
+    let asked = Instant::now();
     desk::ask(&nats, "views.rebuild", &view, |_| {})
         .await
         .expect("an answer");
+    // From its first batch on: a reader looks twice a second whether there is anything to build.
+    house.until_metric("maru_view_events_total", &folded, 1.0).await;
+    let begun = Instant::now();
+    let first = house.metric("maru_view_events_total", &folded).await;
     house
         .until_metric("maru_view_events_total", &folded, books as f64)
         .await;
-    let speed = Speed::whole(books, begun.elapsed());
+    let speed = Speed::whole(books - first as usize, begun.elapsed());
     let stands = desk::ask(&nats, "views.wait", &view, |_| {}).await.expect("an answer");
     sheet.speed("event of a view, built again", 1, &speed);
     sheet.speed(
-        "the same, until it is compared",
+        "asked for, built again and compared",
         1,
-        &Speed::whole(books, begun.elapsed()),
+        &Speed::whole(books, asked.elapsed()),
     );
     assert_eq!(stands["compared"]["rows"], books, "each 2xx is a row: {stands}");
     assert_eq!(stands["compared"]["otherRows"], books, "each 2xx is a row: {stands}");

@@ -94,4 +94,9 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "due",
         text: include_str!("../surreal/016_due.surql"),
     },
+    Migration {
+        number: 17,
+        name: "rows",
+        text: include_str!("../surreal/017_rows.surql"),
+    },
 ];

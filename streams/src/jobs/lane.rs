@@ -18,7 +18,7 @@ use super::backend::{AbortOnDrop, Leases, Runner};
 use super::before::Before;
 use super::delivery::Handler;
 use super::health::Health;
-use super::lease::Held;
+use super::held::Held;
 use super::policy::Policy;
 use super::turns::Rank;
 use super::{back, ear, pull, settle};

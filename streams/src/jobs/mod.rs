@@ -25,6 +25,7 @@ mod delivery;
 mod ear;
 mod gate;
 mod health;
+mod held;
 mod lane;
 mod lease;
 mod opened;

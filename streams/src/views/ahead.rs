@@ -11,10 +11,17 @@ const MANY: usize = 16;
 /// How often rows are gathered, at most; what is still missing then is read one by one.
 const ROUNDS: usize = 5;
 
+/// A batch whose folds have their rows at hand.
+pub(super) struct Prepared {
+    pub(super) batch: Vec<Event>,
+    /// Whether it is folded by that: what it changes is written down already.
+    pub(super) is_folded: bool,
+}
+
 impl Reading<'_> {
     /// Takes the next batch out and prepares it, if a whole one has come. Only then: who has caught up is to fold what
     /// comes as soon as it comes, and read their owners' rows no earlier.
-    pub(super) async fn look_ahead(&mut self, upto: Option<u64>) -> Result<Option<Vec<Event>>, ReadError> {
+    pub(super) async fn look_ahead(&mut self, upto: Option<u64>) -> Result<Option<Prepared>, ReadError> {
         let Some(upto) = upto else { return Ok(None) };
         self.ask().await?;
         self.take_what_has_come()?;
@@ -25,37 +32,44 @@ impl Reading<'_> {
         if batch.is_empty() {
             return Ok(None);
         }
-        self.prepare(&batch).await?;
-        Ok(Some(batch))
+        let is_folded = self.prepare(&batch).await?;
+        Ok(Some(Prepared { batch, is_folded }))
     }
 
-    /// Has the rows at hand that the folds of a batch need.
-    pub(super) async fn prepare(&mut self, batch: &[Event]) -> Result<(), ReadError> {
+    /// Has the rows at hand that the folds of a batch need. True if it is folded by that.
+    pub(super) async fn prepare(&mut self, batch: &[Event]) -> Result<bool, ReadError> {
         self.rows.begin();
         match batch {
             [first, ..] if batch.len() >= MANY => {
                 let warmed = self.warm(batch).await;
                 warmed.map_err(|source| ReadError::Fold { seq: first.seq, source })
             }
-            _ => Ok(()),
+            _ => Ok(false),
         }
     }
 
     /// Finds out which rows they need, and reads them together. What is missing at first decides what is asked for
-    /// next, so it takes a few rounds.
-    async fn warm(&mut self, batch: &[Event]) -> Result<(), FoldError> {
+    /// next, so it takes a few rounds. A round in which nothing was missing and nothing failed has folded the batch.
+    async fn warm(&mut self, batch: &[Event]) -> Result<bool, FoldError> {
         for _ in 0..ROUNDS {
             self.rows.gather();
+            let mut is_folded = true;
             for event in batch {
-                if let What::Ours(event) = &event.what {
+                is_folded &= match &event.what {
+                    What::NotOurs => true,
+                    What::Unreadable => false,
                     // What fails here, and not for want of a row, fails again when it is folded for good.
-                    let _ = self.fold_one(event).await;
+                    What::Ours(event) => self.fold_one(event).await.is_ok(),
+                };
+            }
+            if self.rows.is_nothing_missing() {
+                if !is_folded {
+                    self.rows.undo();
                 }
+                return Ok(is_folded);
             }
-            if self.rows.read_gathered().await? == 0 {
-                return Ok(());
-            }
+            self.rows.read_gathered().await?;
         }
-        Ok(())
+        Ok(false)
     }
 }

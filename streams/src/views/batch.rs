@@ -7,6 +7,7 @@ use serde_json::Value;
 use surrealdb::types::{RecordId, SurrealValue};
 use tracing::{Instrument, Span};
 
+use super::ahead::Prepared;
 use super::chain::{LINK, reach};
 use super::plan::{Stage, row};
 use super::reader::{BATCH, ReadError, Reading};
@@ -41,9 +42,9 @@ impl Reading<'_> {
     /// Folds what has come, no further than `upto`. Should an event not be to be folded, those before
     /// it are all the same.
     pub(super) async fn step(&mut self, upto: u64) -> Result<(), ReadError> {
-        let (batch, is_prepared) = match std::mem::replace(&mut self.ahead, Ok(None))? {
-            Some(ahead) => (ahead, true),
-            None => (self.batch(upto)?, false),
+        let (batch, prepared) = match std::mem::replace(&mut self.ahead, Ok(None))? {
+            Some(Prepared { batch, is_folded }) => (batch, Some(is_folded)),
+            None => (self.batch(upto)?, None),
         };
         let ours = batch.iter().filter(|event| matches!(event.what, What::Ours(_))).count();
         let span = match ours {
@@ -51,10 +52,11 @@ impl Reading<'_> {
             _ => spans::folding(self.view.name(), ours),
         };
         let stepped = async {
-            if !is_prepared {
-                self.prepare(&batch).await?;
-            }
-            self.step_through(&batch, upto, &span).await
+            let is_folded = match prepared {
+                Some(is_folded) => is_folded,
+                None => self.prepare(&batch).await?,
+            };
+            self.step_through(&batch, is_folded, upto, &span).await
         };
         let stepped = stepped.instrument(span.clone()).await;
         match &stepped {
@@ -65,16 +67,26 @@ impl Reading<'_> {
         stepped
     }
 
-    async fn step_through(&mut self, batch: &[Event], upto: u64, span: &Span) -> Result<(), ReadError> {
+    async fn step_through(
+        &mut self,
+        batch: &[Event],
+        is_folded: bool,
+        upto: u64,
+        span: &Span,
+    ) -> Result<(), ReadError> {
         let started = Instant::now();
-        let Err((nth, source)) = self.fold(batch).await else {
+        let folded = if is_folded { Ok(()) } else { self.fold(batch).await };
+        let Err((nth, source)) = folded else {
             return self.show(batch, Some(upto), started, span).await;
         };
         let seq = batch[nth].seq;
         if nth > 0 {
             let before = &batch[..nth];
-            self.prepare(before).await?;
-            match self.fold(before).await {
+            let folded = match self.prepare(before).await? {
+                true => Ok(()),
+                false => self.fold(before).await,
+            };
+            match folded {
                 Ok(()) => self.show(before, None, started, span).await?,
                 Err((nth, source)) => {
                     return Err(ReadError::Fold {

@@ -16,7 +16,8 @@ use tokio::task::unconstrained;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::batch::{Event, is_ours};
+use super::ahead::Prepared;
+use super::batch::is_ours;
 use super::plan::{Place, Plan, PlanError, Plans, Stage};
 use super::rows::{FoldError, Rows};
 use super::served::{at_server, first_event, set_back};
@@ -29,7 +30,7 @@ use crate::topology::{EVENTS, READER_GROUP, TopologyError, provide, summon};
 
 /// The most events of one transaction. A reader that has caught up finds a few at a time; one that is
 /// far behind writes each row once a batch, however often it changed.
-pub(super) const BATCH: usize = 1024;
+pub(super) const BATCH: usize = 2048;
 /// How often a reader that has nothing to do looks whether the plan has changed.
 pub(super) const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How long the mark may stay behind at events of contexts that the view does not listen to. Moving it is a
@@ -208,7 +209,7 @@ pub(super) struct Reading<'a> {
     /// What came and is not folded yet.
     pub came: VecDeque<Message>,
     /// The next batch, if it was prepared already, or why it could not be.
-    pub ahead: Result<Option<Vec<Event>>, ReadError>,
+    pub ahead: Result<Option<Prepared>, ReadError>,
     /// When the next batch may begin.
     rested: Instant,
     /// When the mark was last seen to move.

@@ -261,8 +261,25 @@ impl Rows {
         self.gathered = Some(Mutex::default());
     }
 
-    /// Reads all of what was asked for, in one go. How many rows it was.
-    pub(super) async fn read_gathered(&mut self) -> Result<usize, FoldError> {
+    /// Whether all that was asked for was known. Then what the folds changed is what they will change.
+    pub(super) fn is_nothing_missing(&mut self) -> bool {
+        let is_nothing = self
+            .gathered
+            .as_ref()
+            .is_none_or(|gathered| locked(gathered).is_empty());
+        if is_nothing {
+            self.gathered = None;
+        }
+        is_nothing
+    }
+
+    /// Forgets what was changed.
+    pub(super) fn undo(&mut self) {
+        self.changed.clear();
+    }
+
+    /// Reads all of what was asked for, in one go.
+    pub(super) async fn read_gathered(&mut self) -> Result<(), FoldError> {
         self.changed.clear();
         let wanted = self
             .gathered
@@ -277,7 +294,7 @@ impl Rows {
                 self.remembered(wanted).insert(wanted.key().clone(), doc);
             }
         }
-        Ok(wanted.len())
+        Ok(())
     }
 
     /// Whether an event of this version is new to the view. Remembers that it was applied.
