@@ -7,7 +7,7 @@
 //! ```text
 //!  server ──pull──▶ Session ──▶ Lease ──▶ apalis ──▶ Handler ──▶ Verdict ──▶ settle
 //!                      ▲           │ one slot, one heartbeat, given back wherever it is dropped
-//!                      └── pulls as many as there are free slots
+//!                      └── pulls what it may hold: its free slots, and seldom more
 //! ```
 //!
 //! A handler returns a [`Verdict`] and nothing else decides a message's fate. Everything but

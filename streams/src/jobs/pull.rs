@@ -1,5 +1,5 @@
-//! Pulling: a lane asks each of its consumers for as many messages as it has free slots, and never for more. What it
-//! holds nobody else can run.
+//! Pulling: a lane asks each of its consumers for as many messages as it may hold, which are its free slots and seldom
+//! more, because what it holds nobody else can run.
 
 use std::sync::Arc;
 use std::time::Duration;
