@@ -15,6 +15,7 @@ mod conformance;
 mod deploying;
 mod desk;
 mod effects;
+mod far_behind;
 mod gates;
 mod guards;
 mod healing;
