@@ -19,13 +19,13 @@ pub(super) struct Prepared {
 }
 
 impl Reading<'_> {
-    /// Takes the next batch out and prepares it, if a whole one has come. Only then: who has caught up is to fold what
+    /// Takes the next batch out and prepares it, if half of one has come. Only then: who has caught up is to fold what
     /// comes as soon as it comes, and read their owners' rows no earlier.
     pub(super) async fn look_ahead(&mut self, upto: Option<u64>) -> Result<Option<Prepared>, ReadError> {
         let Some(upto) = upto else { return Ok(None) };
         self.ask().await?;
         self.take_what_has_come()?;
-        if self.came.len() < BATCH {
+        if self.came.len() < BATCH / 2 {
             return Ok(None);
         }
         let batch = self.batch(upto)?;

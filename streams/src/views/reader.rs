@@ -272,9 +272,14 @@ impl Reading<'_> {
         }
     }
 
-    /// A batch more than one, so that the next is on its way while this one is folded.
+    /// A batch more than one, so that the next is on its way while this one is folded. One only, as long as the server has
+    /// not said under which name it serves us: what is asked without it is not served afterwards, until it expires.
     pub(super) async fn ask(&mut self) -> Result<(), ReadError> {
-        while self.session.outstanding() < BATCH + BATCH / 2 {
+        let enough = match self.session.pin() {
+            Some(_) => BATCH + BATCH / 2,
+            None => 1,
+        };
+        while self.session.outstanding() < enough {
             self.session.request(BATCH).await?;
         }
         Ok(())
