@@ -122,7 +122,7 @@ def a_connection_flaps(site):
 
 @causes(
     *("LaneDeaf", "LaneSilent"),
-    with_it=["NoWorkers"],
+    with_it=["NoWorkers", "ProcessDown"],
     fires_within=480,
     where={"LaneDeaf": {"lane": "job-refund"}, "LaneSilent": {"lane": "job-refund"}},
 )
