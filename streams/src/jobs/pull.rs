@@ -14,7 +14,7 @@ use super::session::{Next, Session, SessionError};
 use super::{back, before, ear};
 use crate::topology::Consumer;
 
-/// Asks for exactly as many messages as there are free slots.
+/// Keeps pulling from one source, in one session after the other, until the lane is told to stop.
 pub(super) async fn pull(shared: Arc<Shared>, source: usize) {
     let mut trouble = 0_u32;
     while !shared.closing.is_cancelled() {

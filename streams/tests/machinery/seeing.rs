@@ -22,6 +22,8 @@ use crate::toys::{self, Boxes, Event};
 /// not two.
 #[derive(Default)]
 pub struct Sums {
+    /// The boxes stand on so many shelves, and it is the sum of a shelf that is kept.
+    pub shelves: Option<u128>,
     pub has_bug: bool,
     pub reads_anything: bool,
 }
@@ -47,7 +49,9 @@ impl View for Sums {
                 }
                 return Err(FoldError::Unreadable { seq: event.seq });
             };
-            let key = Key::of("book_home", event.envelope.subject);
+            let about = event.envelope.subject.as_u128();
+            let of = self.shelves.map_or(about, |shelves| about % shelves);
+            let key = Key::of("book_home", Uuid::from_u128(of));
             let sum: Option<serde_json::Value> = rows.get(&key).await?;
             let sum = sum.map_or(0, |row| row["sum"].as_u64().unwrap());
             if self.has_bug && amount == 2 {
